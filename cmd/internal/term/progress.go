@@ -1,0 +1,113 @@
+// Package term is what cairn shows on a terminal besides results: progress of
+// long work. It writes to stderr only, and only when stderr is a terminal, so
+// that a script never sees it.
+package term
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	xterm "golang.org/x/term"
+)
+
+// IsTerminal reports whether w is a terminal.
+func IsTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && xterm.IsTerminal(int(f.Fd()))
+}
+
+// ReadPassphrase asks for a passphrase on the terminal behind f without
+// echoing it.
+func ReadPassphrase(f *os.File, prompt io.Writer, question string) ([]byte, error) {
+	fmt.Fprint(prompt, question)
+	b, err := xterm.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(prompt)
+	return b, err
+}
+
+// Bar shows the progress of one piece of work: bytes, files, rate and the time
+// that is left. A nil *Bar shows nothing; every method accepts it. Update may
+// be called from any goroutine.
+type Bar struct {
+	progress *mpb.Progress
+	bar      *mpb.Bar
+	files    atomic.Int64
+	total    atomic.Int64
+}
+
+// NewBar starts a bar on w. It returns nil, a bar that shows nothing, when w
+// is not a terminal.
+func NewBar(w io.Writer, label string) *Bar {
+	if !IsTerminal(w) {
+		return nil
+	}
+	return newBar(w, label, mpb.WithAutoRefresh())
+}
+
+func newBar(w io.Writer, label string, opts ...mpb.ContainerOption) *Bar {
+	b := &Bar{progress: mpb.New(append(opts, mpb.WithOutput(w), mpb.WithWidth(80), mpb.WithRefreshRate(200*time.Millisecond))...)}
+	b.bar = b.progress.New(0, mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding(".").Rbound("]"),
+		mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(
+			decor.Name(label, decor.WCSyncSpaceR),
+			decor.Any(func(s decor.Statistics) string { return b.counts(s.Current) }),
+		),
+		mpb.AppendDecorators(
+			decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WC{W: 12}),
+			decor.Any(func(s decor.Statistics) string {
+				if b.total.Load() <= 0 || s.Current == 0 {
+					return ""
+				}
+				return " left "
+			}),
+			decor.OnCondition(decor.AverageETA(decor.ET_STYLE_GO), true),
+		),
+	)
+	return b
+}
+
+func (b *Bar) counts(current int64) string {
+	s := humanize.IBytes(uint64(max(current, 0)))
+	if total := b.total.Load(); total > 0 {
+		s += " of " + humanize.IBytes(uint64(total))
+	}
+	if n := b.files.Load(); n > 0 {
+		s += ", " + humanize.Comma(n) + " files"
+	}
+	return s + " "
+}
+
+// Update says how far the work is: bytes done, bytes in all (0 when unknown),
+// and files done.
+func (b *Bar) Update(bytes, total, files int64) {
+	if b == nil {
+		return
+	}
+	b.files.Store(files)
+	if total > 0 && total != b.total.Load() {
+		b.total.Store(total)
+		b.bar.SetTotal(total+1, false) // one more, so that only Done completes the bar
+	}
+	b.bar.SetCurrent(bytes)
+}
+
+// Done takes the bar off the terminal, and waits until it is gone.
+func (b *Bar) Done() {
+	if b == nil {
+		return
+	}
+	b.bar.Abort(true)
+	b.progress.Wait()
+}
+
+// Bytes returns n as a person reads it, in binary units.
+func Bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// Count returns n with separators between thousands.
+func Count(n int64) string { return humanize.Comma(n) }
