@@ -1,0 +1,482 @@
+// Package pack stores blocks in append-only CAR files with a Badger index over
+// them. ...
+package pack
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	block "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/cairn-registry/cairn/manifests/fault"
+)
+
+// A Series is a sequence of packs with one writer.
+type Series string
+
+const (
+	Data    Series = "data"
+	Records Series = "records"
+)
+
+var seriesBytes = map[Series]byte{Data: 'd', Records: 'r'}
+
+func seriesOf(b byte) Series {
+	if b == 'r' {
+		return Records
+	}
+	return Data
+}
+
+// VerifyMode says when a block is hashed on its way out.
+type VerifyMode int
+
+const (
+	Always VerifyMode = iota // on every read
+	Once                     // on its first read since the store was opened
+)
+
+// DefaultMaxPack is the size at which a pack is sealed.
+const DefaultMaxPack = 4 << 30
+
+// Options are the choices of a store. The zero value is good.
+type Options struct {
+	MaxPack int64
+	Verify  VerifyMode
+	Log     *slog.Logger
+}
+
+// A Store is an open block store.
+type Store struct {
+	dir string
+	o   Options
+	db  *badger.DB
+
+	mu    sync.RWMutex // guards packs
+	packs map[packID]*packFile
+
+	tails map[Series]*tail
+
+	poison   atomic.Pointer[error]
+	verified sync.Map // location key -> struct{}, in mode Once
+
+	records recordQueue
+}
+
+type packID struct {
+	series byte
+	num    uint32
+}
+
+func (id packID) String() string { return fmt.Sprintf("%s-%08d", seriesOf(id.series), id.num) }
+
+func parsePackName(name string) (packID, bool) {
+	base, ok := strings.CutSuffix(name, ".car")
+	series, num, ok2 := strings.Cut(base, "-")
+	n, err := strconv.ParseUint(num, 10, 32)
+	b, ok3 := seriesBytes[Series(series)]
+	id := packID{b, uint32(n)}
+	return id, ok && ok2 && ok3 && err == nil && n > 0 && id.String() == base
+}
+
+type packFile struct {
+	id packID
+	f  *os.File
+}
+
+// Open opens the store in dir, making it when it is not there.
+func Open(dir string, o Options) (*Store, error) {
+	if o.MaxPack <= 0 {
+		o.MaxPack = DefaultMaxPack
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{dir: dir, o: o, packs: make(map[packID]*packFile), tails: make(map[Series]*tail)}
+	for _, d := range []string{dir, s.packsDir(), s.incomingDir()} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.open(); err != nil {
+		s.closeFiles()
+		if s.db != nil {
+			s.db.Close()
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) packsDir() string    { return filepath.Join(s.dir, "packs") }
+func (s *Store) indexDir() string    { return filepath.Join(s.dir, "index") }
+func (s *Store) incomingDir() string { return filepath.Join(s.dir, "incoming") }
+
+func (s *Store) open() error {
+	entries, err := os.ReadDir(s.packsDir())
+	if err != nil {
+		return err
+	}
+	var ids []packID
+	for _, e := range entries {
+		id, ok := parsePackName(e.Name())
+		if !ok {
+			continue
+		}
+		if _, err := s.openPack(id); err != nil {
+			return err
+		}
+		ids = append(ids, id)
+	}
+	if err := s.openIndex(); err != nil {
+		return err
+	}
+	if err := s.recover(ids); err != nil {
+		return err
+	}
+	for series, b := range seriesBytes {
+		var last uint32
+		for _, id := range ids {
+			if id.series == b {
+				last = max(last, id.num)
+			}
+		}
+		t, err := s.openTail(series, last)
+		if err != nil {
+			return err
+		}
+		s.tails[series] = t
+	}
+	s.records.init(s)
+	return nil
+}
+
+// openIndex opens Badger. An index that does not open is moved aside and made
+// anew: the packs hold everything.
+func (s *Store) openIndex() error {
+	dir := s.indexDir()
+	db, err := openIndex(dir, s.o.Log)
+	if err != nil && strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return fault.New(fault.Busy, "another process has the block store open: %w", err)
+	}
+	if err != nil {
+		s.o.Log.Warn("the block index does not open and is rebuilt", "error", err)
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		if db, err = openIndex(dir, s.o.Log); err != nil {
+			return err
+		}
+	}
+	s.db = db
+	return markDirty(dir)
+}
+
+func (s *Store) openPack(id packID) (*packFile, error) {
+	f, err := os.OpenFile(filepath.Join(s.packsDir(), id.String()+".car"), os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	p := &packFile{id, f}
+	s.mu.Lock()
+	s.packs[id] = p
+	s.mu.Unlock()
+	return p, nil
+}
+
+func (s *Store) pack(id packID) (*packFile, error) {
+	s.mu.RLock()
+	p := s.packs[id]
+	s.mu.RUnlock()
+	if p == nil {
+		return nil, fault.New(fault.Unverified, "the pack %s is missing", id)
+	}
+	return p, nil
+}
+
+func (s *Store) closeFiles() {
+	for _, p := range s.packs {
+		p.f.Close()
+	}
+}
+
+// fail poisons the store: after a failed write or sync nobody knows what is on
+// the disk, and the next Open reads it again.
+func (s *Store) fail(err error) error {
+	s.poison.CompareAndSwap(nil, &err)
+	return err
+}
+
+// Err returns the error that poisoned the store, or nil.
+func (s *Store) Err() error {
+	if p := s.poison.Load(); p != nil {
+		return fault.New(fault.Internal, "the block store stopped after a failed write: %w", *p)
+	}
+	return nil
+}
+
+// Close closes the store.
+func (s *Store) Close() error {
+	s.records.stop()
+	err := s.db.Close()
+	if err == nil && s.Err() == nil {
+		err = os.WriteFile(filepath.Join(s.indexDir(), cleanMark), nil, 0o600)
+	}
+	s.closeFiles()
+	return err
+}
+
+// Sync does nothing: whatever Put and Commit return for is on disk.
+func (s *Store) Sync(context.Context) error { return s.Err() }
+
+func (s *Store) locate(c cid.Cid) (location, bool, error) {
+	d, err := digestOf(c)
+	if err != nil {
+		return location{}, false, err
+	}
+	return s.locateDigest(d)
+}
+
+func (s *Store) locateDigest(d [32]byte) (l location, ok bool, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		b, err := get(txn, blockKey(d))
+		if err != nil || b == nil {
+			return err
+		}
+		ok = true
+		l, err = decodeLocation(b)
+		return err
+	})
+	return l, ok, err
+}
+
+func notFound(c cid.Cid) error { return fault.Mark(fault.NotFound, ipld.ErrNotFound{Cid: c}) }
+
+// Block returns the bytes of c.
+func (s *Store) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l, ok, err := s.locate(c)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, notFound(c)
+	}
+	return s.read(c, l)
+}
+
+func (s *Store) read(c cid.Cid, l location) ([]byte, error) {
+	id := packID{l.series, l.num}
+	p, err := s.pack(id)
+	if err != nil {
+		return nil, err
+	}
+	head := l.frameHeaderLen()
+	b := make([]byte, head+int64(l.size))
+	if _, err := p.f.ReadAt(b, l.offset); err != nil {
+		return nil, fault.New(fault.Unverified, "%s, offset %d: the block %s cannot be read: %w", id, l.offset, c, err)
+	}
+	data := b[head:]
+	if s.o.Verify == Once {
+		key := string(blockKey([32]byte{})) + id.String() + strconv.FormatInt(l.offset, 10)
+		if _, seen := s.verified.Load(key); seen {
+			return data, nil
+		}
+		defer func() {
+			if err == nil {
+				s.verified.Store(key, struct{}{})
+			}
+		}()
+	}
+	if err = s.check(c, l, b[:head], data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// check compares what was read with what the index and the CID say.
+func (s *Store) check(c cid.Cid, l location, head, data []byte) error {
+	want, err := digestOf(c)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	expect := appendUvarintFrame(l.prefix, want, l.size)
+	if sum != want || !slices.Equal(head, expect) {
+		return fault.New(fault.Unverified, "%s, offset %d: the bytes of block %s are damaged", packID{l.series, l.num}, l.offset, c)
+	}
+	return nil
+}
+
+func appendUvarintFrame(prefix []byte, d [32]byte, size int) []byte {
+	id := append(append([]byte(nil), prefix...), d[:]...)
+	b := make([]byte, 0, maxFrameHeader)
+	n := uint64(len(id) + size)
+	for n >= 0x80 {
+		b = append(b, byte(n)|0x80)
+		n >>= 7
+	}
+	b = append(b, byte(n))
+	return append(b, id...)
+}
+
+// Size returns the length of the block without reading it.
+func (s *Store) Size(ctx context.Context, c cid.Cid) (uint64, error) {
+	l, ok, err := s.locate(c)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, notFound(c)
+	}
+	return uint64(l.size), nil
+}
+
+// Missing returns those of cids that are not stored, in their order.
+func (s *Store) Missing(ctx context.Context, cids []cid.Cid) ([]cid.Cid, error) {
+	var missing []cid.Cid
+	for _, c := range cids {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		ok, err := s.Has(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			missing = append(missing, c)
+		}
+	}
+	return missing, nil
+}
+
+// The methods of boxo's blockstore.Blockstore.
+
+func (s *Store) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	_, ok, err := s.locate(c)
+	return ok, err
+}
+
+func (s *Store) Get(ctx context.Context, c cid.Cid) (block.Block, error) {
+	b, err := s.Block(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return block.NewBlockWithCid(b, c)
+}
+
+func (s *Store) View(ctx context.Context, c cid.Cid, fn func([]byte) error) error {
+	b, err := s.Block(ctx, c)
+	if err != nil {
+		return err
+	}
+	return fn(b)
+}
+
+func (s *Store) GetSize(ctx context.Context, c cid.Cid) (int, error) {
+	n, err := s.Size(ctx, c)
+	if err != nil {
+		return -1, err
+	}
+	return int(n), nil
+}
+
+func (s *Store) Put(ctx context.Context, b block.Block) error {
+	return s.PutMany(ctx, []block.Block{b})
+}
+
+func (s *Store) PutMany(ctx context.Context, bs []block.Block) error {
+	batch, err := s.Batch(ctx, Data)
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
+	for _, b := range bs {
+		d, err := digestOf(b.Cid())
+		if err != nil {
+			return err
+		}
+		if sha256.Sum256(b.RawData()) != d {
+			return fault.New(fault.Invalid, "the bytes are not those of %s", b.Cid())
+		}
+		if _, err := batch.Append(ctx, b.Cid(), b.RawData()); err != nil {
+			return err
+		}
+	}
+	return batch.Commit(ctx)
+}
+
+// DeleteBlock always fails: nothing is deleted before collection exists.
+func (s *Store) DeleteBlock(context.Context, cid.Cid) error {
+	return fault.New(fault.Denied, "blocks are not deleted: collection is not built yet")
+}
+
+func (s *Store) AllKeysChan(ctx context.Context) (<-chan cid.Cid, error) {
+	out := make(chan cid.Cid)
+	go func() {
+		defer close(out)
+		err := s.each(ctx, func(d [32]byte, l location) error {
+			c, err := cid.Cast(append(slices.Clone(l.prefix), d[:]...))
+			if err != nil {
+				return err
+			}
+			select {
+			case out <- cid.NewCidV1(cid.Raw, c.Hash()):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			s.o.Log.Error("listing blocks", "error", err)
+		}
+	}()
+	return out, nil
+}
+
+func (s *Store) each(ctx context.Context, fn func(d [32]byte, l location) error) error {
+	return s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 100, Prefix: []byte{prefixBlock}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			item := it.Item()
+			key := item.Key()
+			if len(key) != 33 {
+				return errors.New("a key of the wrong length")
+			}
+			err := item.Value(func(v []byte) error {
+				p, err := unframe(key, v)
+				if err != nil {
+					return err
+				}
+				l, err := decodeLocation(p)
+				if err != nil {
+					return err
+				}
+				return fn([32]byte(key[1:]), l)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

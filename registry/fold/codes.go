@@ -1,0 +1,89 @@
+package fold
+
+// A Code is the reason of a rejection. The list is closed: it is part of the
+// digest, so a code is added, or its meaning changed, only with a new [Version].
+type Code string
+
+// The codes, in the order in which the rules are applied: of several broken
+// rules the first one names the entry. FORMAT.md says the rules in full.
+const (
+	// NoRegistry: no registry/v1 has been accepted yet, and this entry is not
+	// one that could be.
+	NoRegistry Code = "no-registry"
+
+	// MalformedLeaf: the entry's bytes are not a canonical leaf.
+	MalformedLeaf Code = "malformed-leaf"
+	// LeafMismatch: the leaf does not say what the envelope and its statement say.
+	LeafMismatch Code = "leaf-mismatch"
+	// MalformedEnvelope: the body is not a normalised DSSE envelope within its limits.
+	MalformedEnvelope Code = "malformed-envelope"
+	// BadSignature: a signature of the envelope does not verify under its keyid.
+	BadSignature Code = "bad-signature"
+
+	// UnknownKind: the predicate type is not one that this version decides.
+	UnknownKind Code = "unknown-kind"
+	// Malformed: the payload is not a canonical statement, or breaks its grammar.
+	Malformed Code = "malformed"
+	// Subject: subject[0] does not name what the predicate is about.
+	Subject Code = "subject"
+	// WrongRegistry: the statement was signed for another log.
+	WrongRegistry Code = "wrong-registry"
+
+	// UnexpectedSigner: somebody signed who has no part in the statement.
+	UnexpectedSigner Code = "unexpected-signer"
+	// KeyRevoked: a signing key was revoked at a smaller index.
+	KeyRevoked Code = "key-revoked"
+	// MissingSignature: the party that must sign did not.
+	MissingSignature Code = "missing-signature"
+	// Threshold: a registry/v1 has fewer operators' signatures than it needs.
+	Threshold Code = "threshold"
+
+	// Anchor: the statement claims to have seen a log larger than its own index.
+	Anchor Code = "anchor"
+	// Reference: a statement that must have been accepted before was not.
+	Reference Code = "reference"
+	// VersionTaken: the publisher has used this version of this name already.
+	VersionTaken Code = "version-taken"
+	// Stale: supersedes is not the newest accepted statement of the name.
+	Stale Code = "stale"
+	// HandleTaken: the handle belongs to another identity.
+	HandleTaken Code = "handle-taken"
+	// UnknownKey: the key that is named is not one of the identity's.
+	UnknownKey Code = "unknown-key"
+	// CompromisedSince: a revocation names an index above its own.
+	CompromisedSince Code = "compromised-since"
+	// KeyExists: a first key event, and the identity has key events already.
+	KeyExists Code = "key-exists"
+)
+
+// undecided are the codes that say nothing about the statement: the entry was
+// unreadable, or carried signatures that cannot stand. Its statement may be
+// logged again in another envelope.
+var undecided = map[Code]bool{
+	NoRegistry:        true,
+	MalformedLeaf:     true,
+	MalformedEnvelope: true,
+	LeafMismatch:      true,
+	BadSignature:      true,
+	UnexpectedSigner:  true,
+	KeyRevoked:        true,
+	MissingSignature:  true,
+	Threshold:         true,
+}
+
+// Decides reports whether a rejection with this code is final for the
+// statement, so that every later entry with the same statement is a duplicate.
+// The others are caused by the envelope alone: the statement can be logged
+// again with other signatures.
+func (c Code) Decides() bool { return !undecided[c] }
+
+// Codes returns the closed list, in the order in which the rules are applied.
+func Codes() []Code {
+	return []Code{
+		NoRegistry, MalformedLeaf, LeafMismatch, MalformedEnvelope, BadSignature,
+		UnknownKind, Malformed, Subject, WrongRegistry,
+		UnexpectedSigner, KeyRevoked, MissingSignature, Threshold,
+		Anchor, Reference, VersionTaken, Stale,
+		HandleTaken, UnknownKey, CompromisedSince, KeyExists,
+	}
+}

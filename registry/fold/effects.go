@@ -1,0 +1,149 @@
+package fold
+
+import (
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/sign"
+)
+
+// An Op is the name of a kind of effect. The names are part of the digest.
+type Op string
+
+// The ops of version 1.
+const (
+	OpSetRegistry    Op = "setRegistry"
+	OpAddVersion     Op = "addVersion"
+	OpAddSigners     Op = "addSigners"
+	OpSetProfile     Op = "setProfile"
+	OpAddKey         Op = "addKey"
+	OpRevokeKey      Op = "revokeKey"
+	OpAddAttestation Op = "addAttestation"
+)
+
+// An Effect is one logical change of state: one of [SetRegistry],
+// [AddVersion], [AddSigners], [SetProfile], [AddKey], [RevokeKey] and
+// [AddAttestation]. Effects name things by CID, key and ASCII grammars only.
+// Free text (titles, keywords, licence expressions, URLs, names of people) is
+// not in them, so that they can outlive an erased body: whoever indexes text
+// reads it from the statement.
+type Effect interface {
+	Op() Op
+	effect() // seals the list
+}
+
+// SetRegistry puts a registry/v1 in force, from the next entry on.
+type SetRegistry struct {
+	Statement         cjson.CID    `json:"statement"`
+	LogKeys           []string     `json:"logKeys"`
+	Operators         []sign.KeyID `json:"operators"`
+	OperatorThreshold int          `json:"operatorThreshold"`
+	Arbiters          []sign.KeyID `json:"arbiters,omitempty"`
+	ArbiterThreshold  int          `json:"arbiterThreshold,omitempty"`
+	GatewayKeys       []sign.KeyID `json:"gatewayKeys,omitempty"`
+	PayeeRecipient    string       `json:"payeeRecipient,omitempty"`
+	FirstPeriod       string       `json:"firstPeriod"`
+	Currencies        []Currency   `json:"currencies,omitempty"`
+}
+
+// A Currency is a unit of account of a registry/v1.
+type Currency struct {
+	Code        string `json:"code"`
+	MinorDigits int    `json:"minorDigits"`
+	FineDigits  int    `json:"fineDigits"`
+}
+
+// AddVersion makes an accepted contribution the newest version of its name.
+type AddVersion struct {
+	Statement    cjson.CID  `json:"statement"`
+	Work         string     `json:"work"` // "wk:" and the statement CID of the first accepted version
+	Seq          uint64     `json:"seq"`  // 1 for the first version of the name
+	Publisher    sign.KeyID `json:"publisher"`
+	Name         string     `json:"name"`
+	Version      string     `json:"version"`
+	Root         cjson.CID  `json:"root"`
+	Manifest     cjson.CID  `json:"manifest"`
+	Terms        cjson.CID  `json:"terms"`
+	Contributors []Share    `json:"contributors"`
+	Total        string     `json:"total"`
+	Edges        []Edge     `json:"edges,omitempty"`
+	SelfWeight   string     `json:"selfWeight"` // "1" when the statement has no edges
+	EdgeTotal    string     `json:"edgeTotal"`  // "1" when the statement has no edges
+	Sources      []Source   `json:"sources,omitempty"`
+	Supersedes   cjson.CID  `json:"supersedes,omitzero"`
+}
+
+// A Share is one contributor's integer weight.
+type Share struct {
+	ID     sign.KeyID `json:"id"`
+	Weight string     `json:"weight"`
+}
+
+// An Edge is the weight with which revenue flows on to a parent.
+type Edge struct {
+	Statement cjson.CID `json:"statement"`
+	Weight    string    `json:"weight"`
+}
+
+// A Source is a declared lineage target that is content: an accepted statement
+// or a CID. A target that is a URL is text and stays in the body.
+type Source struct {
+	Rel       string    `json:"rel"`
+	Statement cjson.CID `json:"statement,omitzero"`
+	CID       cjson.CID `json:"cid,omitzero"`
+}
+
+// AddSigners records who signed an accepted statement.
+type AddSigners struct {
+	Statement cjson.CID    `json:"statement"`
+	Signers   []sign.KeyID `json:"signers"` // sorted
+}
+
+// SetProfile makes a profile/v1 the current one of an identity, and gives the
+// identity the handle, for ever.
+type SetProfile struct {
+	Statement cjson.CID  `json:"statement"`
+	Identity  sign.KeyID `json:"identity"`
+	Handle    string     `json:"handle,omitempty"`
+}
+
+// AddKey is the first key event of an identity.
+type AddKey struct {
+	Statement cjson.CID  `json:"statement"`
+	Identity  sign.KeyID `json:"identity"`
+	Key       sign.KeyID `json:"key"`
+	Next      string     `json:"next,omitempty"` // hex SHA-256 of the pre-rotated next key
+}
+
+// RevokeKey ends a key: it signs no entry above this one.
+type RevokeKey struct {
+	Statement        cjson.CID  `json:"statement"`
+	Identity         sign.KeyID `json:"identity"`
+	Key              sign.KeyID `json:"key"`
+	CompromisedSince *uint64    `json:"compromisedSince,omitempty"`
+}
+
+// AddAttestation records a third party's word about an accepted statement.
+type AddAttestation struct {
+	Statement cjson.CID  `json:"statement"`
+	Attester  sign.KeyID `json:"attester"`
+	Type      string     `json:"type"`
+	About     cjson.CID  `json:"about"`
+	Report    cjson.CID  `json:"report,omitzero"`
+	Result    string     `json:"result"`
+}
+
+// Op returns the effect's name.
+func (SetRegistry) Op() Op    { return OpSetRegistry }
+func (AddVersion) Op() Op     { return OpAddVersion }
+func (AddSigners) Op() Op     { return OpAddSigners }
+func (SetProfile) Op() Op     { return OpSetProfile }
+func (AddKey) Op() Op         { return OpAddKey }
+func (RevokeKey) Op() Op      { return OpRevokeKey }
+func (AddAttestation) Op() Op { return OpAddAttestation }
+
+func (SetRegistry) effect()    {}
+func (AddVersion) effect()     {}
+func (AddSigners) effect()     {}
+func (SetProfile) effect()     {}
+func (AddKey) effect()         {}
+func (RevokeKey) effect()      {}
+func (AddAttestation) effect() {}

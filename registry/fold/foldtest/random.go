@@ -1,0 +1,207 @@
+package foldtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+)
+
+// Random returns n entries of a random history. It follows the names that it
+// has used, so that most contributions could be accepted, and breaks rules on
+// purpose: old and repeated statements, wrong signers, revoked keys, taken
+// versions and handles, foreign origins, damaged bytes.
+func Random(r *rand.Rand, n int) []Body {
+	g := &generator{r: r, heads: make(map[string]head), people: []string{"ana", "ben", "cem", "dua", "eve"}}
+	bodies := make([]Body, 0, n)
+	for len(bodies) < n {
+		bodies = append(bodies, g.next(len(bodies)))
+	}
+	return bodies
+}
+
+type generator struct {
+	World
+	r          *rand.Rand
+	people     []string
+	heads      map[string]head
+	statements []logged // contributions made so far, whatever became of them
+	bodies     []Body
+}
+
+type head struct {
+	statement cid.Cid
+	version   int
+}
+
+type logged struct {
+	statement *manifests.Statement
+	cid       cid.Cid
+	signers   []string
+}
+
+func (g *generator) next(i int) Body {
+	b := g.entry(i)
+	switch g.r.IntN(40) {
+	case 0:
+		b.Leaf = g.damage(b.Leaf)
+	case 1:
+		b.Envelope = g.damage(b.Envelope)
+	}
+	g.bodies = append(g.bodies, b)
+	return b
+}
+
+func (g *generator) person() string { return g.people[g.r.IntN(len(g.people))] }
+
+// one is true once in n.
+func (g *generator) one(n int) bool { return g.r.IntN(n) == 0 }
+
+func (g *generator) entry(i int) Body {
+	if i == 0 && !g.one(4) {
+		return Log(manifests.New(g.Registry(1, "op")), "op")
+	}
+	switch g.r.IntN(16) {
+	case 0:
+		if g.one(2) {
+			return Log(manifests.New(g.Registry(1+g.r.IntN(2), "op", "op2")), "op")
+		}
+		return Log(manifests.New(g.Registry(1, "op")), "op", g.person())
+	case 1:
+		who := g.person()
+		if g.one(8) {
+			return Log(manifests.New(g.Profile(who, g.handle())), g.person())
+		}
+		return Log(manifests.New(g.Profile(who, g.handle())), who)
+	case 2:
+		who := g.person()
+		if g.one(3) && len(g.people) > 3 {
+			g.people = slices.DeleteFunc(g.people, func(p string) bool { return p == who && !g.one(2) })
+			k := g.Revoke(who)
+			if g.one(2) {
+				since := uint64(g.r.IntN(2*i + 1))
+				k.CompromisedSince = &since
+			}
+			if g.one(6) {
+				k.Identity = ID(g.person())
+			}
+			return Log(manifests.New(k), who)
+		}
+		return Log(manifests.New(g.FirstKey(who)), who)
+	case 3:
+		who := g.person()
+		return Log(manifests.New(g.Attestation(who, g.reference())), who)
+	case 4, 5:
+		return g.again()
+	case 6:
+		if len(g.bodies) > 0 {
+			return g.bodies[g.r.IntN(len(g.bodies))]
+		}
+	case 7:
+		return LogPayload([]byte(fmt.Sprintf(`{"n":%d}`, g.r.IntN(3))), manifests.KindContribution, RawCID("x"), g.person())
+	}
+	return g.version(i)
+}
+
+func (g *generator) handle() string { return fmt.Sprintf("handle-%d", g.r.IntN(4)) }
+
+// reference is a contribution made so far, or nothing that was ever logged.
+func (g *generator) reference() cid.Cid {
+	if len(g.statements) == 0 || g.one(10) {
+		return RawCID(fmt.Sprint("nothing ", g.r.IntN(100)))
+	}
+	return g.statements[g.r.IntN(len(g.statements))].cid
+}
+
+// again logs a contribution once more, with another set of signers.
+func (g *generator) again() Body {
+	if len(g.statements) == 0 {
+		return g.version(0)
+	}
+	l := g.statements[g.r.IntN(len(g.statements))]
+	signers := []string{g.person()}
+	if g.one(2) {
+		signers = append(slices.Clone(l.signers), signers...)
+		slices.Sort(signers)
+		signers = slices.Compact(signers)
+	}
+	return Log(l.statement, signers...)
+}
+
+func (g *generator) version(i int) Body {
+	who, name := g.person(), fmt.Sprintf("set-%d", g.r.IntN(4))
+	h := g.heads[who+"/"+name]
+	c := g.Contribution(who, name, fmt.Sprintf("1.%d.0", h.version))
+	c.Supersedes = cjson.CID{Cid: h.statement}
+	for _, p := range g.people {
+		if p != who && g.one(3) {
+			c.Contributors = append(c.Contributors, manifests.Share{ID: ID(p), Weight: "2"})
+		}
+	}
+	c.Total = fmt.Sprint(1 + 2*(len(c.Contributors)-1))
+	for range g.r.IntN(3) {
+		switch g.r.IntN(3) {
+		case 0:
+			c.Sources = append(c.Sources, manifests.Source{Rel: "derivedFrom", Statement: cjson.CID{Cid: g.reference()}})
+		case 1:
+			c.Sources = append(c.Sources, manifests.Source{Rel: "collectedFrom", URL: "https://example.org/" + name})
+		case 2:
+			c.Sources = append(c.Sources, manifests.Source{Rel: "mirrors", CID: cjson.CID{Cid: RawCID("elsewhere " + name)}})
+		}
+	}
+	if g.one(4) {
+		c.Edges = []manifests.Edge{{Statement: cjson.CID{Cid: g.reference()}, Weight: "300000"}}
+		c.SelfWeight, c.EdgeTotal = "700000", "1000000"
+	}
+	if g.one(3) {
+		c.Dataset.License = "MIT OR Apache-2.0"
+		c.Dataset.Keywords = nil
+	}
+	if g.one(12) {
+		c.Anchor = &manifests.Anchor{Size: uint64(1 + g.r.IntN(2*i+1)), Root: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}
+	}
+	signers := []string{who}
+	switch g.r.IntN(14) {
+	case 0:
+		c.Registry = "elsewhere.example/log"
+	case 1:
+		c.Supersedes = cjson.CID{Cid: g.reference()}
+	case 2:
+		signers = []string{g.person()}
+	case 3:
+		signers = append(signers, "mallory")
+	case 4:
+		c.Dataset.Version = "1.0.0"
+	default:
+		g.heads[who+"/"+name] = head{version: h.version + 1}
+	}
+	for _, s := range c.Contributors[1:] {
+		for _, p := range g.people {
+			if s.ID == ID(p) && !slices.Contains(signers, p) && g.one(2) {
+				signers = append(signers, p)
+			}
+		}
+	}
+	st := Version(c)
+	id := CID(st)
+	if h, ok := g.heads[who+"/"+name]; ok && !h.statement.Defined() {
+		h.statement = id
+		g.heads[who+"/"+name] = h
+	}
+	g.statements = append(g.statements, logged{st, id, signers})
+	return Log(st, signers...)
+}
+
+// damage changes one bit, or cuts the end off.
+func (g *generator) damage(b []byte) []byte {
+	b = slices.Clone(b)
+	if g.one(4) {
+		return b[:g.r.IntN(len(b))]
+	}
+	b[g.r.IntN(len(b))] ^= 1 << g.r.IntN(8)
+	return b
+}

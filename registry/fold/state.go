@@ -1,0 +1,155 @@
+package fold
+
+import (
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/manifests/sign"
+)
+
+// A State is the fold's state in memory: a [View] that grows by its own
+// results. It is for replays that want verdicts and digest and no lookups, and
+// costs some hundred bytes a statement. It is not safe for concurrent use.
+type State struct {
+	origin string
+	size   uint64
+	digest [32]byte
+
+	registry   *SetRegistry
+	statements map[cid.Cid]Decided
+	signers    map[signer]bool
+	heads      map[nameKey]Head
+	versions   map[versionKey]bool
+	handles    map[string]sign.KeyID
+	keys       map[sign.KeyID]KeyState
+}
+
+type (
+	signer struct {
+		statement cid.Cid
+		id        sign.KeyID
+	}
+	nameKey struct {
+		publisher sign.KeyID
+		name      string
+	}
+	versionKey struct {
+		nameKey
+		version string
+	}
+)
+
+var _ View = (*State)(nil)
+
+// NewState returns the state of the empty log of the given origin.
+func NewState(origin string) *State {
+	return &State{
+		origin:     origin,
+		digest:     Genesis(origin),
+		statements: make(map[cid.Cid]Decided),
+		signers:    make(map[signer]bool),
+		heads:      make(map[nameKey]Head),
+		versions:   make(map[versionKey]bool),
+		handles:    make(map[string]sign.KeyID),
+		keys:       make(map[sign.KeyID]KeyState),
+	}
+}
+
+// Apply judges e as the next entry of the log, and applies what follows.
+func (s *State) Apply(e *Entry) Result {
+	r, err := e.Judge(s, s.origin, s.size)
+	if err != nil {
+		panic(fmt.Sprintf("fold: a map failed: %v", err)) // this View never fails
+	}
+	if r.Decides() {
+		d := Decided{Index: s.size, Verdict: r.Verdict}
+		if e.Statement != nil {
+			d.Kind = string(e.Statement.Kind)
+		}
+		s.statements[e.Leaf.Stmt.Cid] = d
+	}
+	for _, effect := range r.Effects {
+		s.apply(effect)
+	}
+	s.digest = Next(s.digest, s.size, e.LeafHash, r)
+	s.size++
+	return r
+}
+
+func (s *State) apply(effect Effect) {
+	switch e := effect.(type) {
+	case SetRegistry:
+		s.registry = &e
+	case AddVersion:
+		name := nameKey{e.Publisher, e.Name}
+		s.heads[name] = Head{Statement: e.Statement.Cid, Work: e.Work, Seq: e.Seq}
+		s.versions[versionKey{name, e.Version}] = true
+	case AddSigners:
+		for _, id := range e.Signers {
+			s.signers[signer{e.Statement.Cid, id}] = true
+		}
+	case SetProfile:
+		if e.Handle != "" {
+			s.handles[e.Handle] = e.Identity
+		}
+	case AddKey:
+		k := s.keys[e.Identity]
+		k.Events++
+		s.keys[e.Identity] = k
+	case RevokeKey:
+		k := s.keys[e.Identity]
+		k.Events++
+		k.Revoked, k.RevokedAt = true, s.size
+		s.keys[e.Identity] = k
+	case AddAttestation: // changes nothing that the fold reads
+	}
+}
+
+// Size returns how many entries were applied.
+func (s *State) Size() uint64 { return s.size }
+
+// Digest returns the digest after the last entry applied.
+func (s *State) Digest() [32]byte { return s.digest }
+
+// Registry implements [View].
+func (s *State) Registry() (SetRegistry, bool, error) {
+	if s.registry == nil {
+		return SetRegistry{}, false, nil
+	}
+	return *s.registry, true, nil
+}
+
+// Statement implements [View].
+func (s *State) Statement(c cid.Cid) (Decided, bool, error) {
+	d, ok := s.statements[c]
+	return d, ok, nil
+}
+
+// Signed implements [View].
+func (s *State) Signed(c cid.Cid, id sign.KeyID) (bool, error) {
+	return s.signers[signer{c, id}], nil
+}
+
+// Head implements [View].
+func (s *State) Head(publisher sign.KeyID, name string) (Head, bool, error) {
+	h, ok := s.heads[nameKey{publisher, name}]
+	return h, ok, nil
+}
+
+// VersionTaken implements [View].
+func (s *State) VersionTaken(publisher sign.KeyID, name, version string) (bool, error) {
+	return s.versions[versionKey{nameKey{publisher, name}, version}], nil
+}
+
+// Handle implements [View].
+func (s *State) Handle(handle string) (sign.KeyID, bool, error) {
+	id, ok := s.handles[handle]
+	return id, ok, nil
+}
+
+// Key implements [View].
+func (s *State) Key(identity sign.KeyID) (KeyState, bool, error) {
+	k, ok := s.keys[identity]
+	return k, ok, nil
+}

@@ -1,0 +1,184 @@
+package index
+
+import (
+	"fmt"
+
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/registry/fold"
+)
+
+// rowWriter collects the rows of one entry.
+type rowWriter struct {
+	reader
+	index uint64
+	entry *fold.Entry
+	rows  []row
+}
+
+// put adds a row that is not there yet.
+func (w *rowWriter) put(payload []byte, letter byte, parts ...any) {
+	w.rows = append(w.rows, row{key: key(letter, parts...), payload: payload, fresh: true})
+}
+
+// putOnce adds a row unless it is there.
+func (w *rowWriter) putOnce(payload []byte, letter byte, parts ...any) error {
+	_, ok, err := w.get(key(letter, parts...))
+	if err == nil && !ok {
+		w.put(payload, letter, parts...)
+	}
+	return err
+}
+
+// replace adds a row that may be there.
+func (w *rowWriter) replace(payload []byte, letter byte, parts ...any) error {
+	k := key(letter, parts...)
+	_, ok, err := w.get(k)
+	w.rows = append(w.rows, row{key: k, payload: payload, fresh: !ok})
+	return err
+}
+
+// effect adds the rows of one effect. Titles, keywords and other text come from
+// the statement.
+func (w *rowWriter) effect(effect fold.Effect) error {
+	switch e := effect.(type) {
+	case fold.SetRegistry:
+		w.put(encode(Registry{Index: w.index, SetRegistry: e}), tRegistry, w.index)
+	case fold.AddVersion:
+		return w.version(e)
+	case fold.AddSigners:
+		for _, id := range e.Signers {
+			w.put(encode(w.index), tSigner, e.Statement.String(), string(id))
+		}
+	case fold.SetProfile:
+		return w.profile(e)
+	case fold.AddKey:
+		w.put(encode(KeyEvent{
+			Index: w.index, Statement: e.Statement, Op: keyFirst,
+			Identity: e.Identity, Key: e.Key, Next: e.Next,
+		}), tKeyEvent, string(e.Identity), w.index)
+		return w.keyState(string(e.Identity), func(k *keyRow) {})
+	case fold.RevokeKey:
+		w.put(encode(KeyEvent{
+			Index: w.index, Statement: e.Statement, Op: keyRevoke,
+			Identity: e.Identity, Key: e.Key, CompromisedSince: e.CompromisedSince,
+		}), tKeyEvent, string(e.Identity), w.index)
+		return w.keyState(string(e.Identity), func(k *keyRow) { k.Revoked, k.RevokedAt = true, w.index })
+	case fold.AddAttestation:
+		w.put(encode(Attestation{
+			Index: w.index, Statement: e.Statement, Attester: e.Attester,
+			Type: e.Type, About: e.About, Report: e.Report, Result: e.Result,
+		}), tAttestation, e.About.String(), w.index)
+	default:
+		panic(fmt.Sprintf("index: effect %T has no rows", effect))
+	}
+	return nil
+}
+
+// What a KeyEvent says it is: the statement's own words.
+const (
+	keyFirst  = "first"
+	keyRevoke = "revoke"
+)
+
+func (w *rowWriter) keyState(identity string, change func(*keyRow)) error {
+	k, _, err := getRow[keyRow](w.reader, key(tIdentity, identity))
+	if err != nil {
+		return err
+	}
+	k.Events++
+	change(&k)
+	return w.replace(encode(k), tIdentity, identity)
+}
+
+func (w *rowWriter) profile(e fold.SetProfile) error {
+	p := Profile{Index: w.index, Statement: e.Statement, Identity: e.Identity, Handle: e.Handle}
+	if body, ok := predicate[*manifests.Profile](w.entry); ok {
+		p.Name, p.URL = body.Name, body.URL
+	}
+	if e.Handle != "" {
+		if err := w.putOnce(encode(handleRow{Index: w.index, Identity: e.Identity}), tHandle, e.Handle); err != nil {
+			return err
+		}
+	}
+	return w.replace(encode(p), tProfile, string(e.Identity))
+}
+
+func (w *rowWriter) version(e fold.AddVersion) error {
+	publisher := string(e.Publisher)
+	d := datasetRow{AddVersion: e, Envelope: w.entry.Leaf.Env}
+	terms := make(map[string][]string)
+	add := func(kind string, t ...string) { terms[kind] = append(terms[kind], t...) }
+	for _, s := range e.Contributors {
+		add(termContributor, string(s.ID))
+	}
+	for _, p := range e.Edges {
+		add(termParent, p.Statement.String())
+	}
+	add(termPublisher, publisher)
+	add(termName, e.Name)
+	add(termRoot, hashTerm(e.Root.Cid))
+	add(termManifest, hashTerm(e.Manifest.Cid))
+	for _, s := range e.Sources {
+		add(termSource, sourceTerm(Source{Statement: s.Statement, CID: s.CID}))
+	}
+	if body, ok := predicate[*manifests.Contribution](w.entry); ok {
+		d.IssuedAt = body.IssuedAt
+		d.Title, d.License = body.Dataset.Title, body.Dataset.License
+		d.Keywords, d.MediaTypes = body.Dataset.Keywords, body.Dataset.MediaTypes
+		d.Bytes, d.FileCount = body.Dataset.Bytes, body.Dataset.FileCount
+		add(termKeyword, keywordTerms(d.Keywords)...)
+		add(termLicense, licenseTerms(d.License)...)
+		d.Declared = declared(body.Sources, len(e.Sources))
+		for _, s := range d.Declared {
+			if s.URL != "" {
+				add(termSource, s.URL)
+			}
+		}
+	}
+	w.put(encode(d), tDataset, w.index)
+	w.put(nil, tHistory, publisher, e.Name, w.index)
+	w.put(encode(w.index), tVersion, publisher, e.Name, e.Version)
+	for kind, list := range terms {
+		seen := make(map[string]bool, len(list))
+		for _, t := range list {
+			if t = boundTerm(t); !seen[t] {
+				seen[t] = true
+				w.put(nil, tTerm, kind, t, w.index)
+			}
+		}
+	}
+	return w.replace(encode(nameRow{Index: w.index, Statement: e.Statement, Work: e.Work, Seq: e.Seq}), tName, publisher, e.Name)
+}
+
+// declared returns all sources in their order when some of them are URLs, which
+// the effect leaves out; the effect has content of them.
+func declared(sources []manifests.Source, content int) []Source {
+	if len(sources) == content {
+		return nil
+	}
+	out := make([]Source, len(sources))
+	for i, s := range sources {
+		out[i] = Source{Rel: string(s.Rel), Statement: s.Statement, URL: s.URL, CID: s.CID}
+	}
+	return out
+}
+
+// sourceTerm is the term by which a lineage target is found.
+func sourceTerm(s Source) string {
+	switch {
+	case s.Statement.Defined():
+		return s.Statement.String()
+	case s.CID.Defined():
+		return s.CID.String()
+	}
+	return s.URL
+}
+
+// predicate returns the body of an entry, when it is there.
+func predicate[P manifests.Predicate](e *fold.Entry) (p P, ok bool) {
+	if e.Statement == nil {
+		return p, false
+	}
+	p, ok = e.Statement.Predicate.(P)
+	return p, ok
+}

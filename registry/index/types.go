@@ -1,0 +1,119 @@
+package index
+
+import (
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/fold"
+)
+
+// Entry is a log entry as the index keeps it.
+type Entry struct {
+	Index     uint64       `json:"index"`
+	Verdict   fold.Verdict `json:"verdict"`
+	Code      fold.Code    `json:"code,omitempty"`
+	Kind      string       `json:"kind,omitempty"`     // as the leaf says; "" for a malformed leaf
+	Statement cjson.CID    `json:"statement,omitzero"` // as the leaf says
+	Envelope  cjson.CID    `json:"envelope,omitzero"`  // as the leaf says
+	Size      int64        `json:"size,omitempty"`     // of the envelope, as the leaf says
+	Keys      []sign.KeyID `json:"keys,omitempty"`     // signers, as the leaf says
+	Digest    string       `json:"digest"`             // hex; the fold's digest after this entry
+}
+
+// Statement is the fate of a statement.
+type Statement struct {
+	Statement cjson.CID    `json:"statement"`
+	Index     uint64       `json:"index"` // of the entry that decided it
+	Verdict   fold.Verdict `json:"verdict"`
+	Code      fold.Code    `json:"code,omitempty"`
+	Kind      string       `json:"kind"`
+	Envelope  cjson.CID    `json:"envelope"` // of the entry that decided it
+	Signers   []Signer     `json:"signers,omitempty"`
+}
+
+// Signer is who signed an accepted statement, and the entry that brought the signature.
+type Signer struct {
+	ID    sign.KeyID `json:"id"`
+	Index uint64     `json:"index"`
+}
+
+// Dataset is an accepted version of a dataset.
+type Dataset struct {
+	Index        uint64        `json:"index"`
+	Statement    cjson.CID     `json:"statement"`
+	Envelope     cjson.CID     `json:"envelope"`
+	Work         string        `json:"work"`
+	Seq          uint64        `json:"seq"`
+	Publisher    sign.KeyID    `json:"publisher"`
+	Name         string        `json:"name"`
+	Version      string        `json:"version"`
+	Title        string        `json:"title,omitempty"`
+	Root         cjson.CID     `json:"root"`
+	Manifest     cjson.CID     `json:"manifest"`
+	Terms        cjson.CID     `json:"terms"`
+	License      string        `json:"license"`
+	Keywords     []string      `json:"keywords,omitempty"`
+	MediaTypes   []string      `json:"mediaTypes,omitempty"`
+	Bytes        int64         `json:"bytes"`
+	FileCount    int64         `json:"fileCount"`
+	Contributors []Contributor `json:"contributors"`
+	Total        string        `json:"total"`
+	Edges        []fold.Edge   `json:"edges,omitempty"`
+	SelfWeight   string        `json:"selfWeight"`
+	EdgeTotal    string        `json:"edgeTotal"`
+	Sources      []Source      `json:"sources,omitempty"`
+	Supersedes   cjson.CID     `json:"supersedes,omitzero"`
+	IssuedAt     string        `json:"issuedAt"` // the signer's claim
+}
+
+// Contributor is a share, and whether its owner has signed.
+type Contributor struct {
+	ID     sign.KeyID `json:"id"`
+	Weight string     `json:"weight"`
+	Signed bool       `json:"signed"`
+}
+
+// Source is a declared lineage target: exactly one of Statement, URL and CID.
+type Source struct {
+	Rel       string    `json:"rel"`
+	Statement cjson.CID `json:"statement,omitzero"`
+	URL       string    `json:"url,omitempty"`
+	CID       cjson.CID `json:"cid,omitzero"`
+}
+
+// Profile is the current profile of an identity.
+type Profile struct {
+	Index     uint64     `json:"index"`
+	Statement cjson.CID  `json:"statement"`
+	Identity  sign.KeyID `json:"identity"`
+	Handle    string     `json:"handle,omitempty"`
+	Name      string     `json:"name,omitempty"`
+	URL       string     `json:"url,omitempty"`
+}
+
+// KeyEvent is an accepted key/v1 of an identity.
+type KeyEvent struct {
+	Index            uint64     `json:"index"`
+	Statement        cjson.CID  `json:"statement"`
+	Op               string     `json:"op"` // "first" or "revoke"
+	Identity         sign.KeyID `json:"identity"`
+	Key              sign.KeyID `json:"key"`
+	Next             string     `json:"next,omitempty"`
+	CompromisedSince *uint64    `json:"compromisedSince,omitempty"`
+}
+
+// Attestation is an accepted attestation/v1.
+type Attestation struct {
+	Index     uint64     `json:"index"`
+	Statement cjson.CID  `json:"statement"`
+	Attester  sign.KeyID `json:"attester"`
+	Type      string     `json:"type"`
+	About     cjson.CID  `json:"about"`
+	Report    cjson.CID  `json:"report,omitzero"`
+	Result    string     `json:"result"`
+}
+
+// Registry is the registry/v1 in force.
+type Registry struct {
+	Index uint64 `json:"index"`
+	fold.SetRegistry
+}
