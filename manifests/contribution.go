@@ -1,0 +1,291 @@
+package manifests
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/internal/field"
+	"github.com/cairn-registry/cairn/manifests/sign"
+)
+
+// Limits of a contribution. They bound what one entry can make the state
+// machine and the credit engine do.
+const (
+	// MaxContributors bounds the contributors of one statement; larger groups
+	// are trees of works. At the longest did:key they take 400 KiB.
+	MaxContributors = 4096
+	// MaxReferences bounds edges and sources together: each is a lookup in the
+	// state.
+	MaxReferences = 1024
+
+	maxKeywords   = 64
+	maxMediaTypes = 64
+	maxTitle      = 256
+)
+
+// A Contribution is the predicate of contribution/v1: a version of a dataset.
+// The publisher must sign it; contributors may, then or later.
+type Contribution struct {
+	Common
+
+	// Publisher is the identity that owns the name.
+	Publisher sign.KeyID `json:"publisher"`
+	// Dataset repeats what lists and searches need from the manifest.
+	Dataset Dataset `json:"dataset"`
+	// Terms is the CID of the terms document, dag-json.
+	Terms cjson.CID `json:"terms"`
+
+	// Contributors are the shares at birth; Total is the sum of their weights.
+	Contributors []Share `json:"contributors"`
+	Total        string  `json:"total"`
+
+	// Sources are the manifest's lineage targets that can be named, in its order.
+	Sources []Source `json:"sources,omitempty"`
+
+	// Edges are the weights with which revenue flows on to other works, sorted
+	// by statement; EdgeTotal = SelfWeight + Σ edge weights. Without edges
+	// SelfWeight and EdgeTotal are both absent or both "1", which means the same.
+	Edges      []Edge `json:"edges,omitempty"`
+	SelfWeight string `json:"selfWeight,omitempty"`
+	EdgeTotal  string `json:"edgeTotal,omitempty"`
+
+	// Supersedes is the newest statement of the name; undefined for the first.
+	Supersedes cjson.CID `json:"supersedes,omitzero"`
+	// Agreement names an agreement on shares; only beside Supersedes.
+	Agreement cjson.CID `json:"agreement,omitzero"`
+	// Rules are the terms that bind later entries, copied from the terms document.
+	Rules *Rules `json:"rules,omitempty"`
+	// Attachments is the CID of a DAG-JSON list of links.
+	Attachments cjson.CID `json:"attachments,omitzero"`
+}
+
+// A Dataset is the part of a contribution that repeats the manifest.
+type Dataset struct {
+	Name       string    `json:"name"`
+	Version    string    `json:"version"`
+	Title      string    `json:"title,omitempty"`
+	Manifest   cjson.CID `json:"manifest"` // dag-json
+	Bytes      int64     `json:"bytes"`    // Σ file size over paths
+	FileCount  int64     `json:"fileCount"`
+	License    string    `json:"license"` // SPDX expression, normalised
+	Keywords   []string  `json:"keywords,omitempty"`
+	MediaTypes []string  `json:"mediaTypes,omitempty"` // sorted
+}
+
+// A Share is one party's integer weight.
+type Share struct {
+	ID     sign.KeyID `json:"id"`
+	Weight string     `json:"weight"` // decimal, > 0
+}
+
+// A Source is something the data comes from, by exactly one of three names. A
+// statement must have been accepted before; a CID or a URL is external and not
+// resolved.
+type Source struct {
+	Rel       Rel       `json:"rel"`
+	Statement cjson.CID `json:"statement,omitzero"`
+	CID       cjson.CID `json:"cid,omitzero"`
+	URL       string    `json:"url,omitempty"`
+}
+
+// An Edge is the weight with which revenue flows on to a parent.
+type Edge struct {
+	Statement cjson.CID `json:"statement"`
+	Weight    string    `json:"weight"` // decimal, > 0
+}
+
+// Rules are the terms that bind later entries. [RulesOf] copies them from a
+// terms document; the two must be equal.
+type Rules struct {
+	Accept     string        `json:"accept,omitempty"` // "use" or "bytes"
+	Revocable  bool          `json:"revocable,omitempty"`
+	OnWithdraw string        `json:"onWithdraw,omitempty"` // "keep", "hold" or "pool"
+	Payment    *PaymentRules `json:"payment,omitempty"`
+}
+
+// PaymentRules are the integers of a revenue share, in parts per million.
+type PaymentRules struct {
+	RatePpm  int64     `json:"ratePpm"`
+	Stacking string    `json:"stacking"` // "weighted", "sum" or "pool"
+	FloorPpm int64     `json:"floorPpm,omitempty"`
+	CapPpm   int64     `json:"capPpm,omitempty"` // 0: no cap
+	Pool     cjson.CID `json:"pool,omitzero"`    // the pool's statement
+	PoolPpm  int64     `json:"poolPpm,omitempty"`
+	// ToDerived says that derived versions must carry an edge.
+	ToDerived bool `json:"toDerived"`
+}
+
+// Kind returns [KindContribution].
+func (*Contribution) Kind() Kind { return KindContribution }
+
+// subject takes the root from the given URI, which the predicate does not
+// repeat, and derives the rest.
+func (c *Contribution) subject(given Subject) Subject {
+	s := Subject{Name: c.Dataset.Name + "@" + c.Dataset.Version, URI: given.URI, Digest: map[string]string{}}
+	root, msg := parseSubjectURI(given.URI)
+	if msg != "" {
+		s.URI = ipfsScheme + "<data root>"
+		return s
+	}
+	s.Digest["sha256"] = digestHex(root)
+	return s
+}
+
+func (c *Contribution) signers() (required, allowed []sign.KeyID) {
+	allowed = append(make([]sign.KeyID, 0, len(c.Contributors)+1), c.Publisher)
+	for _, s := range c.Contributors {
+		if s.ID != c.Publisher {
+			allowed = append(allowed, s.ID)
+		}
+	}
+	return allowed[:1:1], allowed
+}
+
+func (c *Contribution) validate(p *field.Problems) {
+	p.Add(field.KeyID(c.Publisher), "predicate.publisher")
+	c.Dataset.validate(p)
+	p.Add(field.DocumentCID(c.Terms), "predicate.terms")
+	validateShares(p, c.Contributors, c.Total)
+	if n := len(c.Edges) + len(c.Sources); n > MaxReferences {
+		p.Add(fmt.Sprintf("edges and sources together may be %d, are %d", MaxReferences, n), "predicate.sources")
+	} else {
+		for i, s := range c.Sources {
+			s.validate(p, i)
+		}
+		c.validateEdges(p)
+	}
+	if c.Supersedes.Defined() {
+		p.Add(field.StatementCID(c.Supersedes), "predicate.supersedes")
+	}
+	if c.Agreement.Defined() {
+		p.Add(field.StatementCID(c.Agreement), "predicate.agreement")
+		if !c.Supersedes.Defined() {
+			p.Add("stands only beside supersedes", "predicate.agreement")
+		}
+	}
+	c.Rules.validate(p)
+	if c.Attachments.Defined() {
+		p.Add(field.DocumentCID(c.Attachments), "predicate.attachments")
+	}
+}
+
+func (d *Dataset) validate(p *field.Problems) {
+	p.Add(message(ValidName(d.Name)), "predicate.dataset.name")
+	p.Add(message(ValidVersion(d.Version)), "predicate.dataset.version")
+	p.Line("predicate.dataset.title", d.Title, maxTitle)
+	p.Add(field.DocumentCID(d.Manifest), "predicate.dataset.manifest")
+	p.Add(field.Count(d.Bytes), "predicate.dataset.bytes")
+	p.Add(field.Count(d.FileCount), "predicate.dataset.fileCount")
+	if d.FileCount == 0 && d.Bytes > 0 {
+		p.Add("must be 0 where there is no file", "predicate.dataset.bytes")
+	}
+	p.Add(checkLicenseText(d.License), "predicate.dataset.license")
+	validateKeywords(p, "predicate.dataset.keywords", d.Keywords)
+	for i := range p.List("predicate.dataset.mediaTypes", len(d.MediaTypes), maxMediaTypes) {
+		p.Add(checkMediaType(d.MediaTypes[i]), "predicate.dataset.mediaTypes[%d]", i)
+		if i > 0 && d.MediaTypes[i-1] >= d.MediaTypes[i] {
+			p.Add("the list must be sorted and without repetitions", "predicate.dataset.mediaTypes[%d]", i)
+		}
+	}
+}
+
+func validateKeywords(p *field.Problems, path string, keywords []string) {
+	for i := range p.List(path, len(keywords), maxKeywords) {
+		p.Add(message(ValidKeyword(keywords[i])), "%s[%d]", path, i)
+		if slices.Contains(keywords[:i], keywords[i]) {
+			p.Add("is there already", "%s[%d]", path, i)
+		}
+	}
+}
+
+func validateShares(p *field.Problems, shares []Share, total string) {
+	if n := len(shares); n < 1 || n > MaxContributors {
+		p.Add(fmt.Sprintf("must have 1 to %d entries, has %d", MaxContributors, n), "predicate.contributors")
+		return
+	}
+	sum, summable, seen := uint64(0), true, make(map[sign.KeyID]int, len(shares))
+	for i, s := range shares {
+		p.Add(field.KeyID(s.ID), "predicate.contributors[%d].id", i)
+		if first, ok := seen[s.ID]; ok {
+			p.Add(fmt.Sprintf("is contributors[%d] already", first), "predicate.contributors[%d].id", i)
+		} else {
+			seen[s.ID] = i
+		}
+		w, msg := positiveWeight(s.Weight)
+		p.Add(msg, "predicate.contributors[%d].weight", i)
+		sum, summable = addWeight(sum, w), summable && msg == ""
+	}
+	checkTotal(p, "predicate.total", total, sum, summable)
+}
+
+// validate checks the source at index i of the list.
+func (s *Source) validate(p *field.Problems, i int) {
+	p.Add(message(s.Rel.Valid()), "predicate.sources[%d].rel", i)
+	n := 0
+	if s.Statement.Defined() {
+		n++
+		p.Add(field.StatementCID(s.Statement), "predicate.sources[%d].statement", i)
+	}
+	if s.CID.Defined() {
+		n++
+		p.Add(field.AnyCID(s.CID), "predicate.sources[%d].cid", i)
+	}
+	if s.URL != "" {
+		n++
+		p.Add(field.URL(s.URL), "predicate.sources[%d].url", i)
+	}
+	if n != 1 {
+		p.Add("must have exactly one of statement, cid and url", "predicate.sources[%d]", i)
+	}
+}
+
+func (c *Contribution) validateEdges(p *field.Problems) {
+	if len(c.Edges) == 0 {
+		absent := c.SelfWeight == "" && c.EdgeTotal == ""
+		if !absent && (c.SelfWeight != "1" || c.EdgeTotal != "1") {
+			p.Add(`without edges, selfWeight and edgeTotal are both "1" or both absent`, "predicate.edgeTotal")
+		}
+		return
+	}
+	sum, msg := parseWeight(c.SelfWeight)
+	p.Add(msg, "predicate.selfWeight")
+	summable := msg == ""
+	for i, e := range c.Edges {
+		p.Add(field.StatementCID(e.Statement), "predicate.edges[%d].statement", i)
+		if i > 0 && c.Edges[i-1].Statement.String() >= e.Statement.String() {
+			p.Add("the list must be sorted by statement and without repetitions", "predicate.edges[%d].statement", i)
+		}
+		w, msg := positiveWeight(e.Weight)
+		p.Add(msg, "predicate.edges[%d].weight", i)
+		sum, summable = addWeight(sum, w), summable && msg == ""
+	}
+	checkTotal(p, "predicate.edgeTotal", c.EdgeTotal, sum, summable)
+}
+
+func (r *Rules) validate(p *field.Problems) {
+	if r == nil {
+		return
+	}
+	p.Present("predicate.rules", *r == Rules{})
+	p.Enum("predicate.rules.accept", r.Accept, "use", "bytes")
+	p.Enum("predicate.rules.onWithdraw", r.OnWithdraw, "keep", "hold", "pool")
+	y := r.Payment
+	if y == nil {
+		return
+	}
+	p.Add(field.Ppm(y.RatePpm), "predicate.rules.payment.ratePpm")
+	p.Add(field.OneOf(y.Stacking, "weighted", "sum", "pool"), "predicate.rules.payment.stacking")
+	p.Add(field.Ppm(y.FloorPpm), "predicate.rules.payment.floorPpm")
+	p.Add(field.Ppm(y.CapPpm), "predicate.rules.payment.capPpm")
+	p.Add(field.Ppm(y.PoolPpm), "predicate.rules.payment.poolPpm")
+	if y.Pool.Defined() {
+		p.Add(field.StatementCID(y.Pool), "predicate.rules.payment.pool")
+	}
+	if y.Pool.Defined() != (y.PoolPpm > 0) {
+		p.Add("pool and poolPpm stand together", "predicate.rules.payment.pool")
+	}
+	if y.Stacking == "pool" && !y.Pool.Defined() {
+		p.Add(`stacking "pool" needs a pool`, "predicate.rules.payment.pool")
+	}
+}
