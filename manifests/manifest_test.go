@@ -368,6 +368,20 @@ func TestComparePaths(t *testing.T) {
 	}
 }
 
+// The order of paths is that of a walk that takes each directory's names by
+// bytes.
+func TestComparePathsIsDepthFirst(t *testing.T) {
+	path := rapid.Map(rapid.SliceOfN(rapid.StringMatching(`[\x01a./-]?[!ab\x7fü]{1,2}`), 1, 4), func(names []string) string {
+		return strings.ReplaceAll(strings.Join(names, "/"), "//", "/")
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := path.Draw(t, "a"), path.Draw(t, "b")
+		if got, want := manifests.ComparePaths(a, b), slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")); got != want {
+			t.Fatalf("ComparePaths(%q, %q) = %d, want %d", a, b, got, want)
+		}
+	})
+}
+
 func TestChunking(t *testing.T) {
 	for _, spec := range []string{"size-1048576", "size-1", "buzhash", "rabin-65536-262144-524288", "fastcdc-16384-65536-262144"} {
 		c, err := manifests.ParseChunking(spec)

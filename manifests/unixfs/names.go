@@ -20,8 +20,8 @@ const (
 
 // CheckName returns nil for a name that a dataset may hold, byte for byte.
 // Refused are: the empty name, "." and "..", more than 255 bytes, "/" and NUL,
-// invalid UTF-8, control characters, and characters that override the
-// direction of text. The error is fault.Invalid and shows the name escaped.
+// invalid UTF-8, control characters, line separators, and characters that
+// override the direction of text. The error is fault.Invalid and shows the name escaped.
 func CheckName(name string) error {
 	bad := func(what string) error {
 		return fault.New(fault.Invalid, "the name %s %s", fault.Quote(name), what)
@@ -41,6 +41,9 @@ func CheckName(name string) error {
 	for _, r := range name {
 		if unicode.IsControl(r) {
 			return bad("holds a control character")
+		}
+		if r == 0x2028 || r == 0x2029 {
+			return bad("holds a line separator, which canonical JSON cannot write")
 		}
 		if isBidi(r) {
 			return bad("holds a character that overrides the direction of text")

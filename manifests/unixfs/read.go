@@ -85,51 +85,6 @@ func (r *reader) hand(p []byte, pos uint64) error {
 	return r.fn(p)
 }
 
-// Leaves calls fn for every leaf of a file in order: a block whose bytes are a
-// run of the file's, at offset off. Leaves are not read. A file that keeps
-// bytes in its inner nodes is not made of leaves alone: ok is false.
-func Leaves(ctx context.Context, b Blocks, c cid.Cid, fn func(c cid.Cid, off, size uint64) error) (ok bool, err error) {
-	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults()}
-	_, ok, err = w.leaves(c, 0, 0, fn)
-	return ok, err
-}
-
-func (w *walker) leaves(c cid.Cid, off uint64, depth int, fn func(cid.Cid, uint64, uint64) error) (size uint64, ok bool, err error) {
-	if depth > w.l.Depth {
-		return 0, false, fault.New(fault.TooLarge, "a file of nodes more than %d deep", w.l.Depth)
-	}
-	if c.Prefix().Codec == cid.Raw {
-		if size, err = w.b.Size(w.ctx, c); err != nil {
-			return 0, false, err
-		}
-		return size, true, fn(c, off, size)
-	}
-	n, _, err := w.node(c)
-	if err != nil {
-		return 0, false, err
-	}
-	if n.kind != typeFile && n.kind != typeRaw {
-		return 0, false, fault.New(fault.Invalid, "%s is no file", c)
-	}
-	if len(n.links) == 0 {
-		return n.fileSize, true, fn(c, off, n.fileSize)
-	}
-	if len(n.data) > 0 {
-		return 0, false, nil
-	}
-	for i, l := range n.links {
-		got, ok, err := w.leaves(l.cid, off, depth+1, fn)
-		if err != nil || !ok {
-			return 0, ok, err
-		}
-		if got != n.blockSizes[i] {
-			return 0, false, fault.New(fault.Invalid, "block %s: link %d claims %d bytes, there are %d", c, i, n.blockSizes[i], got)
-		}
-		off += got
-	}
-	return n.fileSize, true, nil
-}
-
 // Data returns the file bytes that the leaf block of c holds.
 func Data(c cid.Cid, block []byte) ([]byte, error) {
 	n, err := decode(c, block)

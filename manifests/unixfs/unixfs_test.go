@@ -144,16 +144,16 @@ func TestReadsWhatAnotherProjectWrites(t *testing.T) {
 					continue
 				}
 				at := uint64(0)
-				ok, err := unixfs.Leaves(t.Context(), m, n.Cid(), func(c cid.Cid, off, n uint64) error {
-					b, err := m.Block(t.Context(), c)
+				ok, err := unixfs.Plan(t.Context(), m, n.Cid(), func(l unixfs.Leaf) error {
+					b, err := m.Block(t.Context(), l.CID)
 					if err != nil {
 						return err
 					}
-					p, err := unixfs.Data(c, b)
-					if err != nil || off != at || uint64(len(p)) != n || !bytes.Equal(p, data[off:off+n]) {
-						return fmt.Errorf("leaf at %d: %d bytes, %w", off, n, err)
+					p, err := unixfs.Data(l.CID, b)
+					if err != nil || l.Off != at || l.Known && uint64(len(p)) != l.Size || !bytes.Equal(p, data[at:at+uint64(len(p))]) {
+						return fmt.Errorf("leaf at %d: %d bytes, %w", l.Off, len(p), err)
 					}
-					at += n
+					at += uint64(len(p))
 					return nil
 				})
 				if err != nil || !ok || at != uint64(size) {
