@@ -203,18 +203,7 @@ func (e *Envelope) Open() (payload []byte, signers []KeyID, err error) {
 // that verifies it, the hint itself if it is one, else one of candidates. A
 // signature that nothing verifies is fault.Unverified; one key twice counts once.
 func Normalize(b []byte, candidates []KeyID) (*Envelope, error) {
-	if len(b) > 2*MaxEnvelope {
-		return nil, fault.New(fault.TooLarge, "the envelope has %d bytes, the limit is %d", len(b), 2*MaxEnvelope)
-	}
-	canonical, err := cjson.Canonicalize(b)
-	if err != nil {
-		return nil, err
-	}
-	var j envelopeJSON
-	if err := json.Unmarshal(canonical, &j); err != nil {
-		return nil, fault.New(fault.Invalid, "not a DSSE envelope: %w", err)
-	}
-	raw, err := j.decode()
+	raw, err := parse(b)
 	if err != nil {
 		return nil, err
 	}
@@ -230,6 +219,32 @@ func Normalize(b []byte, candidates []KeyID) (*Envelope, error) {
 		}
 	}
 	return e, nil
+}
+
+// Peek returns the payload of an envelope that [Normalize] would read. Nothing
+// is verified: it is for finding out whose keys to try.
+func Peek(b []byte) ([]byte, error) {
+	e, err := parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return e.Payload, nil
+}
+
+// parse reads a DSSE envelope of any tool; keyids are as they stand there.
+func parse(b []byte) (*Envelope, error) {
+	if len(b) > 2*MaxEnvelope {
+		return nil, fault.New(fault.TooLarge, "the envelope has %d bytes, the limit is %d", len(b), 2*MaxEnvelope)
+	}
+	canonical, err := cjson.Canonicalize(b)
+	if err != nil {
+		return nil, err
+	}
+	var j envelopeJSON
+	if err := json.Unmarshal(canonical, &j); err != nil {
+		return nil, fault.New(fault.Invalid, "not a DSSE envelope: %w", err)
+	}
+	return j.decode()
 }
 
 func whoSigned(msg []byte, s Signature, candidates []KeyID) (KeyID, bool) {

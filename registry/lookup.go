@@ -1,0 +1,227 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/proof"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/fold"
+	"github.com/cairn-registry/cairn/registry/index"
+)
+
+// Envelope returns the envelope that decided a statement.
+func (r *Registry) Envelope(ctx context.Context, statement cid.Cid) ([]byte, error) {
+	var st index.Statement
+	err := r.View(func(s *index.Snapshot) (err error) {
+		st, err = s.Statement(statement)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.cfg.Blocks.Block(ctx, st.Envelope.Cid)
+}
+
+// Receipt returns the receipt of the entry that decided a statement, against
+// the published checkpoint.
+func (r *Registry) Receipt(_ context.Context, statement cid.Cid) ([]byte, error) {
+	var st index.Statement
+	err := r.View(func(s *index.Snapshot) (err error) {
+		st, err = s.Statement(statement)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	rec, err := r.tlog.Receipt(st.Index)
+	if err != nil {
+		return nil, err
+	}
+	return rec.Encode(), nil
+}
+
+// Bundle returns all that offline verification of a statement needs: its
+// envelope, leaf and receipt, and the key events of its signers.
+func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error) {
+	var st index.Statement
+	var events []index.KeyEvent
+	err := r.View(func(s *index.Snapshot) (err error) {
+		if st, err = s.Statement(statement); err != nil {
+			return err
+		}
+		for _, signer := range st.Signers {
+			more, err := s.KeyEvents(signer.ID)
+			if err != nil {
+				return err
+			}
+			events = append(events, more...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(events, func(a, b index.KeyEvent) int { return int(int64(a.Index) - int64(b.Index)) })
+	log := r.tlog.Reader
+	entry, err := r.entry(ctx, log, st.Index, st.Envelope.Cid)
+	if err != nil {
+		return nil, err
+	}
+	b := proof.Bundle{Entry: entry}
+	for i, k := range events {
+		if i > 0 && events[i-1].Index == k.Index {
+			continue
+		}
+		env, err := r.envelopeOf(k.Statement.Cid)
+		if err != nil {
+			return nil, err
+		}
+		e, err := r.entry(ctx, log, k.Index, env)
+		if err != nil {
+			return nil, err
+		}
+		b.KeyEvents = append(b.KeyEvents, e)
+	}
+	// All receipts must be of one checkpoint: one that was published meanwhile
+	// makes this one start anew.
+	first, err := proof.ParseReceipt(b.Entry.Receipt)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range b.KeyEvents {
+		if rec, err := proof.ParseReceipt(k.Receipt); err != nil || string(rec.Checkpoint) != string(first.Checkpoint) {
+			return r.Bundle(ctx, statement)
+		}
+	}
+	return b.Encode()
+}
+
+func (r *Registry) envelopeOf(statement cid.Cid) (env cid.Cid, err error) {
+	err = r.View(func(s *index.Snapshot) error {
+		st, err := s.Statement(statement)
+		env = st.Envelope.Cid
+		return err
+	})
+	return env, err
+}
+
+type leafReader interface {
+	Leaves(ctx context.Context, from, to uint64, fn func(uint64, []byte) error) error
+	Receipt(index uint64) (*proof.Receipt, error)
+}
+
+func (r *Registry) entry(ctx context.Context, log leafReader, i uint64, envelope cid.Cid) (proof.Entry, error) {
+	var e proof.Entry
+	err := log.Leaves(ctx, i, i+1, func(_ uint64, leaf []byte) error {
+		e.Leaf = slices.Clone(leaf)
+		return nil
+	})
+	if err != nil {
+		return e, err
+	}
+	rec, err := log.Receipt(i)
+	if err != nil {
+		return e, err
+	}
+	e.Receipt = rec.Encode()
+	e.Envelope, err = r.cfg.Blocks.Block(ctx, envelope)
+	return e, err
+}
+
+// What a REF can be.
+const (
+	KindName      = "name"
+	KindStatement = "statement"
+	KindManifest  = "manifest"
+	KindRoot      = "root"
+)
+
+// A Resolution is what a REF names.
+type Resolution struct {
+	Applied  uint64 // the size it was answered at
+	Kind     string
+	Root     cid.Cid
+	Datasets []index.Dataset // newest first
+}
+
+// Resolve finds what ref names, in this order: with a slash, a publisher's
+// did:key or handle and a name, perhaps with @version; a CID of a statement, a
+// manifest, or a data root (compared by hash). A name without a publisher is
+// not resolved here: whose it is, only the caller knows. What is not found is
+// fault.NotFound; a ref of no form is fault.Invalid.
+func (r *Registry) Resolve(ref string) (Resolution, error) {
+	var out Resolution
+	err := r.View(func(s *index.Snapshot) (err error) {
+		out.Applied = s.Applied()
+		if strings.Contains(ref, "/") {
+			return out.name(s, ref)
+		}
+		c, err := cjson.ParseCID(ref)
+		if err != nil {
+			return fault.WithHint(fault.New(fault.Invalid, "%s is neither a CID nor publisher/name", fault.Quote(ref)),
+				"a REF is a CID, or did:key:…/name[@version], or handle/name[@version]")
+		}
+		return out.cid(s, c)
+	})
+	return out, err
+}
+
+func (out *Resolution) name(s *index.Snapshot, ref string) error {
+	publisher, name, _ := strings.Cut(ref, "/")
+	name, version, exact := strings.Cut(name, "@")
+	id, err := sign.ParseKeyID(publisher)
+	if err != nil {
+		p, err := s.ByHandle(publisher)
+		if err != nil {
+			return err
+		}
+		id = p.Identity
+	}
+	var d index.Dataset
+	if exact {
+		d, err = s.ByVersion(id, name, version)
+	} else {
+		d, err = s.ByName(id, name)
+	}
+	if err != nil {
+		return err
+	}
+	out.Kind, out.Root, out.Datasets = KindName, d.Root.Cid, []index.Dataset{d}
+	return nil
+}
+
+func (out *Resolution) cid(s *index.Snapshot, c cid.Cid) error {
+	if d, err := s.Dataset(c); err == nil {
+		out.Kind, out.Root, out.Datasets = KindStatement, d.Root.Cid, []index.Dataset{d}
+		return nil
+	} else if !errors.Is(err, fault.NotFound) {
+		return err
+	}
+	p, err := s.List(index.Query{Manifest: c, Limit: index.MaxLimit})
+	if err != nil {
+		return err
+	}
+	if len(p.Datasets) > 0 {
+		out.Kind, out.Root, out.Datasets = KindManifest, p.Datasets[0].Root.Cid, p.Datasets
+		return nil
+	}
+	ds, err := s.ByRoot(c)
+	if err != nil {
+		return err
+	}
+	if len(ds) == 0 {
+		return fault.New(fault.NotFound, "the log knows no statement, manifest or root %s", c)
+	}
+	out.Kind, out.Root, out.Datasets = KindRoot, ds[0].Root.Cid, ds
+	return nil
+}
+
+// Accepted is the verdict of an entry that took effect.
+const Accepted = fold.Accepted

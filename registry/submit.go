@@ -1,0 +1,351 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	block "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/proof"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
+	"github.com/cairn-registry/cairn/registry/fold"
+	"github.com/cairn-registry/cairn/registry/index"
+)
+
+// submitWait bounds the wait for a published checkpoint and the index: many
+// checkpoint intervals.
+const submitWait = 60 * time.Second
+
+// Submitted is the answer to a statement.
+type Submitted struct {
+	Index     uint64 // of the entry that decided the statement, or added its signers
+	Statement cid.Cid
+	Envelope  cid.Cid
+	Verdict   fold.Verdict
+	Code      fold.Code
+	Receipt   []byte // tlog-proof text
+}
+
+// Submit takes a statement through the door. When it returns nil, the envelope
+// is durable, its leaf is in the published log, and the index has applied it;
+// the answer carries the verdict. Submitting the same statement with the same
+// signers again gives the same answer and logs nothing.
+//
+// Refused before anything is logged: fault.Invalid for an envelope, statement,
+// manifest or dataset that breaks a rule; fault.Unverified for a signature that
+// does not hold; fault.NotFound for a manifest, terms document or block of the
+// dataset that is not in the store; fault.Conflict for what the log's rules
+// would reject (a stale version, a taken name), with the rule's code. fault.Busy
+// and fault.Pending can be tried again; after fault.Pending the statement may
+// be in the log.
+func (r *Registry) Submit(ctx context.Context, envelope []byte) (*Submitted, error) {
+	e, s, err := r.open(envelope)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := e.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return r.pending.do(ctx, cjson.RawCID(encoded), func() (*Submitted, error) {
+		return r.submit(ctx, e, encoded, s)
+	})
+}
+
+// open reads a foreign envelope: who signed it follows from the statement.
+func (r *Registry) open(envelope []byte) (*sign.Envelope, *manifests.Statement, error) {
+	// The signers' keys are found among those the statement lists, so the
+	// payload is looked at before its signatures; nothing is believed yet.
+	peek, err := sign.Peek(envelope)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the envelope: %w", err)
+	}
+	s, err := manifests.Decode(peek)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the statement: %w", err)
+	}
+	_, allowed := s.Signers()
+	e, err := sign.Normalize(envelope, allowed)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the envelope: %w", err)
+	}
+	if err := s.CheckSubject(); err != nil {
+		return nil, nil, err
+	}
+	if o := s.Predicate.Base().Registry; o != r.origin {
+		return nil, nil, fault.New(fault.Invalid, "the statement is for the registry %s; this one is %s", fault.Quote(o), r.origin)
+	}
+	return e, s, nil
+}
+
+func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte, s *manifests.Statement) (*Submitted, error) {
+	id := manifests.StatementCID(e.Payload)
+	if out, err := r.known(id, e); out != nil || err != nil {
+		return out, err
+	}
+	l, err := proof.NewLeaf(e, encoded)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := l.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := s.Predicate.(*manifests.Contribution); ok {
+		if err := r.admit(ctx, s, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.foresee(leaf, encoded); err != nil {
+		return nil, err
+	}
+	env, err := block.NewBlockWithCid(encoded, l.Env.Cid)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := block.NewBlockWithCid(e.Payload, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.cfg.Blocks.PutRecords(ctx, env, payload); err != nil {
+		return nil, fmt.Errorf("storing the statement: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, submitWait)
+	defer cancel()
+	i, err := r.tlog.Append(ctx, leaf)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.wait(ctx, i+1); err != nil {
+		return nil, err
+	}
+	return r.answer(i, id)
+}
+
+// known answers for a statement that is decided and whose signers are all
+// recorded; nil when it has to be logged.
+func (r *Registry) known(id cid.Cid, e *sign.Envelope) (*Submitted, error) {
+	var st index.Statement
+	err := r.View(func(s *index.Snapshot) (err error) {
+		st, err = s.Statement(id)
+		return err
+	})
+	if errors.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if st.Verdict == fold.Accepted {
+		for _, s := range e.Signatures {
+			if !slices.ContainsFunc(st.Signers, func(o index.Signer) bool { return o.ID == s.KeyID }) {
+				return nil, nil
+			}
+		}
+	}
+	return r.answer(st.Index, id)
+}
+
+// answer describes the entry at index i. A duplicate is answered with the entry
+// that decided the statement.
+func (r *Registry) answer(i uint64, id cid.Cid) (*Submitted, error) {
+	var e index.Entry
+	err := r.View(func(s *index.Snapshot) (err error) {
+		if e, err = s.Entry(i); err != nil || e.Verdict != fold.Duplicate {
+			return err
+		}
+		st, err := s.Statement(id)
+		if err != nil {
+			return err
+		}
+		e, err = s.Entry(st.Index)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	rec, err := r.tlog.Receipt(e.Index)
+	if err != nil {
+		return nil, err
+	}
+	return &Submitted{
+		Index: e.Index, Statement: id, Envelope: e.Envelope.Cid,
+		Verdict: e.Verdict, Code: e.Code, Receipt: rec.Encode(),
+	}, nil
+}
+
+// foresee judges an entry as the log stands now, and refuses what would be
+// rejected: a user is told before a useless entry is made. It decides nothing;
+// the fold does, at the entry's own index.
+func (r *Registry) foresee(leaf, envelope []byte) error {
+	return r.View(func(s *index.Snapshot) error {
+		v, err := s.Fold()
+		if err != nil {
+			return err
+		}
+		res, err := fold.Apply(v, r.origin, s.Applied(), leaf, envelope)
+		if err != nil || res.Verdict != fold.Rejected {
+			return err
+		}
+		err = fault.New(fault.Conflict, "the log would reject the statement: %s", res.Code)
+		switch res.Code {
+		case fold.Stale:
+			err = fault.WithHint(err, "another version of this name was accepted meanwhile; sign again with the newest one as supersedes")
+		case fold.VersionTaken:
+			err = fault.WithHint(err, "choose another version")
+		case fold.HandleTaken:
+			err = fault.WithHint(err, "choose another handle")
+		case fold.Reference:
+			err = fault.WithHint(err, "every statement that is named must have been accepted in this log before")
+		}
+		return err
+	})
+}
+
+// admit checks a contribution's content: manifest and terms are there and agree
+// with the statement, licence identifiers are known, the dataset's DAG is
+// complete, and its files, bytes and counts are those the manifest claims.
+func (r *Registry) admit(ctx context.Context, s *manifests.Statement, c *manifests.Contribution) error {
+	mb, err := r.cfg.Blocks.Block(ctx, c.Dataset.Manifest.Cid)
+	if err != nil {
+		return fmt.Errorf("the manifest: %w", err)
+	}
+	tb, err := r.cfg.Blocks.Block(ctx, c.Terms.Cid)
+	if err != nil {
+		return fmt.Errorf("the terms: %w", err)
+	}
+	m, t, err := manifests.Documents(s, mb, tb)
+	if err != nil {
+		return err
+	}
+	if _, _, err := terms.ParseExpression(t.Base.SPDX); err != nil {
+		return fmt.Errorf("the terms: %w", err)
+	}
+	if t.Base.Text.Defined() {
+		if _, err := r.cfg.Blocks.Size(ctx, t.Base.Text.Cid); err != nil {
+			return fmt.Errorf("the licence text: %w", err)
+		}
+	}
+	if c.Attachments.Defined() {
+		if err := unixfs.Closure(ctx, r.cfg.Blocks, []cid.Cid{c.Attachments.Cid}, 0, false, func(cid.Cid, []byte) error { return nil }); err != nil {
+			return fmt.Errorf("the attachments: %w", err)
+		}
+	}
+	next, stop := iter.Pull2(manifestFiles(ctx, r.cfg.Blocks, m))
+	defer stop()
+	sum, err := unixfs.Check(ctx, r.cfg.Blocks, m.Data.Root.Cid, unixfs.Limits{Bytes: uint64(m.Data.Bytes)}, func() (unixfs.Listed, bool, error) {
+		f, err, ok := next()
+		if !ok || err != nil {
+			return unixfs.Listed{}, false, err
+		}
+		return unixfs.Listed{Path: f.Path, CID: f.CID.Cid, Size: uint64(f.Size)}, true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("the dataset: %w", err)
+	}
+	if sum.Files != m.Data.FileCount || sum.Bytes != m.Data.Bytes {
+		return fault.New(fault.Invalid, "the dataset has %d files of %d bytes, the manifest claims %d of %d", sum.Files, sum.Bytes, m.Data.FileCount, m.Data.Bytes)
+	}
+	return nil
+}
+
+// maxLine bounds a line of a file list: a path of 4 KiB, escaped, and a few
+// hashes and names.
+const maxLine = 64 << 10
+
+// manifestFiles gives the files of a manifest, inline or from its file list.
+func manifestFiles(ctx context.Context, b unixfs.Blocks, m *manifests.Manifest) iter.Seq2[manifests.File, error] {
+	return func(yield func(manifests.File, error) bool) {
+		if !m.Data.FileList.Defined() {
+			for _, f := range m.Files {
+				if !yield(f, nil) {
+					return
+				}
+			}
+			return
+		}
+		stop := errors.New("stop")
+		var rest []byte
+		err := unixfs.ReadFile(ctx, b, m.Data.FileList.Cid, func(p []byte) error {
+			rest = append(rest, p...)
+			used := 0
+			for {
+				n := bytes.IndexByte(rest[used:], '\n')
+				if n < 0 {
+					break
+				}
+				f, err := manifests.DecodeFileLine(rest[used : used+n+1])
+				if err != nil {
+					return err
+				}
+				if !yield(f, nil) {
+					return stop
+				}
+				used += n + 1
+			}
+			if rest = rest[:copy(rest, rest[used:])]; len(rest) > maxLine {
+				return fault.New(fault.Invalid, "a line of the file list is longer than %d bytes", maxLine)
+			}
+			return nil
+		})
+		if err == nil && len(rest) > 0 {
+			err = fault.New(fault.Invalid, "the last line of the file list has no end")
+		}
+		if err != nil && !errors.Is(err, stop) {
+			yield(manifests.File{}, fmt.Errorf("the file list: %w", err))
+		}
+	}
+}
+
+// flights lets concurrent submissions of one envelope share one answer.
+type flights struct {
+	mu sync.Mutex
+	m  map[cid.Cid]*flight
+}
+
+type flight struct {
+	done chan struct{}
+	out  *Submitted
+	err  error
+}
+
+func (f *flights) do(ctx context.Context, id cid.Cid, fn func() (*Submitted, error)) (*Submitted, error) {
+	f.mu.Lock()
+	if other, ok := f.m[id]; ok {
+		f.mu.Unlock()
+		select {
+		case <-other.done:
+			// The other's deadline or hang-up is not this caller's.
+			if code := fault.Of(other.err); code != fault.Pending && code != fault.Interrupted && !errors.Is(other.err, context.Canceled) {
+				return other.out, other.err
+			}
+			return fn()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	mine := &flight{done: make(chan struct{})}
+	if f.m == nil {
+		f.m = make(map[cid.Cid]*flight)
+	}
+	f.m[id] = mine
+	f.mu.Unlock()
+	mine.out, mine.err = fn()
+	f.mu.Lock()
+	delete(f.m, id)
+	f.mu.Unlock()
+	close(mine.done)
+	return mine.out, mine.err
+}
