@@ -593,11 +593,10 @@ func (a *adder) report(last bool) {
 // A listBuilder keeps the first files in the result, and makes a file list of
 // all of them once they are too many.
 type listBuilder struct {
-	a     *adder
-	file  *dag.FileBuilder
-	buf   []byte
-	long  bool
-	empty bool
+	a    *adder
+	file *dag.FileBuilder
+	buf  []byte
+	long bool
 }
 
 func (l *listBuilder) add(ctx context.Context, f File) error {

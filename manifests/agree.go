@@ -103,7 +103,7 @@ func Documents(s *Statement, manifest, termsDocument []byte) (*Manifest, *terms.
 	}
 	if root, err := s.SubjectCID(); err != nil {
 		return nil, nil, err
-	} else if !root.Equals(cidV1(m.Data.Root.Cid)) {
+	} else if !root.Equals(cjson.V1(m.Data.Root.Cid)) {
 		p.Add(fmt.Sprintf("is %s, but the manifest's data.root is %s", root, m.Data.Root), "subject[0].uri")
 	}
 	agree(&p, c, m, cjson.JSONCID(termsDocument))

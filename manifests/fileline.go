@@ -34,7 +34,7 @@ func AppendFileLine(b []byte, f File) ([]byte, error) {
 // there may be millions of them; a fuzz test holds it equal to cjson.
 func (f *File) append(b []byte) []byte {
 	b = append(b, `{"cid":{"/":"`...)
-	b = append(b, cidV1(f.CID.Cid).String()...)
+	b = append(b, cjson.V1(f.CID.Cid).String()...)
 	b = append(b, `"}`...)
 	text := func(name, s string) {
 		if s != "" {

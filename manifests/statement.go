@@ -167,7 +167,7 @@ func New(p Predicate) *Statement {
 
 // NewContribution returns the statement that c makes about the data under root.
 func NewContribution(c *Contribution, root cid.Cid) *Statement {
-	given := Subject{URI: ipfsScheme + cidV1(root).String()}
+	given := Subject{URI: ipfsScheme + cjson.V1(root).String()}
 	return &Statement{Kind: KindContribution, Subject: []Subject{c.subject(given)}, Predicate: c}
 }
 

@@ -134,14 +134,6 @@ func textSubject(text string) Subject {
 	return Subject{Name: text, Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}}
 }
 
-// cidV1 returns c as CIDv1, the only form in documents.
-func cidV1(c cid.Cid) cid.Cid {
-	if c.Defined() && c.Version() == 0 {
-		return cid.NewCidV1(cid.DagProtobuf, c.Hash())
-	}
-	return c
-}
-
 // digestHex returns the digest inside a CID, "" when there is none.
 func digestHex(c cid.Cid) string {
 	if !c.Defined() {

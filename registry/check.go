@@ -13,6 +13,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/registry/fold"
 	"github.com/cairn-registry/cairn/registry/index"
+	"github.com/cairn-registry/cairn/registry/translog"
 )
 
 // Rebuild deletes the index and replays the log into a new one. The registry
@@ -38,6 +39,26 @@ func Rebuild(ctx context.Context, cfg Config, progress func(done, total uint64))
 		err = fault.New(fault.Internal, "the rebuild stopped: %s", s.Reason)
 	}
 	return s.Applied, s.Digest, errors.Join(err, r.Close(context.WithoutCancel(ctx)))
+}
+
+// CheckFiles checks the log in the home dir as its files lie there, without
+// opening it: the checkpoint's signature, every entry bundle and tile that it
+// implies, the root. It returns what does not hold.
+func CheckFiles(ctx context.Context, dir, vkey string) ([]proof.Finding, error) {
+	var out []proof.Finding
+	fail := func(file string, err error) {
+		out = append(out, proof.Finding{Check: "log", Status: proof.Fails, Subject: file, Detail: err.Error(), Code: string(fault.Of(err))})
+	}
+	log, err := translog.OpenReadOnly(Config{Dir: dir, VKey: vkey}.translog(0))
+	if errors.Is(err, fault.Unverified) {
+		fail("checkpoint", err)
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = log.CheckLog(ctx, nil, fail)
+	return out, err
 }
 
 // A CheckReport is the outcome of [Registry.Check].

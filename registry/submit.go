@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -243,7 +242,7 @@ func (r *Registry) admit(ctx context.Context, s *manifests.Statement, c *manifes
 			return fmt.Errorf("the attachments: %w", err)
 		}
 	}
-	next, stop := iter.Pull2(manifestFiles(ctx, r.cfg.Blocks, m))
+	next, stop := iter.Pull2(m.ListedFiles(ctx, r.cfg.Blocks))
 	defer stop()
 	sum, err := unixfs.Check(ctx, r.cfg.Blocks, m.Data.Root.Cid, unixfs.Limits{Bytes: uint64(m.Data.Bytes)}, func() (unixfs.Listed, bool, error) {
 		f, err, ok := next()
@@ -259,54 +258,6 @@ func (r *Registry) admit(ctx context.Context, s *manifests.Statement, c *manifes
 		return fault.New(fault.Invalid, "the dataset has %d files of %d bytes, the manifest claims %d of %d", sum.Files, sum.Bytes, m.Data.FileCount, m.Data.Bytes)
 	}
 	return nil
-}
-
-// maxLine bounds a line of a file list: a path of 4 KiB, escaped, and a few
-// hashes and names.
-const maxLine = 64 << 10
-
-// manifestFiles gives the files of a manifest, inline or from its file list.
-func manifestFiles(ctx context.Context, b unixfs.Blocks, m *manifests.Manifest) iter.Seq2[manifests.File, error] {
-	return func(yield func(manifests.File, error) bool) {
-		if !m.Data.FileList.Defined() {
-			for _, f := range m.Files {
-				if !yield(f, nil) {
-					return
-				}
-			}
-			return
-		}
-		stop := errors.New("stop")
-		var rest []byte
-		err := unixfs.ReadFile(ctx, b, m.Data.FileList.Cid, func(p []byte) error {
-			rest = append(rest, p...)
-			used := 0
-			for {
-				n := bytes.IndexByte(rest[used:], '\n')
-				if n < 0 {
-					break
-				}
-				f, err := manifests.DecodeFileLine(rest[used : used+n+1])
-				if err != nil {
-					return err
-				}
-				if !yield(f, nil) {
-					return stop
-				}
-				used += n + 1
-			}
-			if rest = rest[:copy(rest, rest[used:])]; len(rest) > maxLine {
-				return fault.New(fault.Invalid, "a line of the file list is longer than %d bytes", maxLine)
-			}
-			return nil
-		})
-		if err == nil && len(rest) > 0 {
-			err = fault.New(fault.Invalid, "the last line of the file list has no end")
-		}
-		if err != nil && !errors.Is(err, stop) {
-			yield(manifests.File{}, fmt.Errorf("the file list: %w", err))
-		}
-	}
 }
 
 // flights lets concurrent submissions of one envelope share one answer.

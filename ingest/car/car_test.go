@@ -175,7 +175,7 @@ func TestCARv2(t *testing.T) {
 func TestHostileInput(t *testing.T) {
 	s, root := tree(t)
 	good := export(t, s, root)
-	head := good[:len(good)-len(good)+1+int(good[0])]
+	head := good[:1+int(good[0])]
 	for name, b := range map[string][]byte{
 		"empty":                   {},
 		"header of 32 MiB":        {0x80, 0x80, 0x80, 0x10, 0},

@@ -75,7 +75,7 @@ func (c CID) MarshalJSON() ([]byte, error) {
 	if !c.Defined() {
 		return nil, fault.New(fault.Invalid, "a CID is missing")
 	}
-	return json.Marshal(v1(c.Cid).String())
+	return json.Marshal(V1(c.Cid).String())
 }
 
 // UnmarshalJSON reads CIDv1 in base32, as [ParseCID] does.
@@ -105,7 +105,7 @@ func (l Link) MarshalJSON() ([]byte, error) {
 	if !l.Defined() {
 		return nil, fault.New(fault.Invalid, "a link is missing")
 	}
-	return json.Marshal(linkJSON{v1(l.Cid).String()})
+	return json.Marshal(linkJSON{V1(l.Cid).String()})
 }
 
 // UnmarshalJSON reads a link.
@@ -124,8 +124,10 @@ func (l *Link) UnmarshalJSON(b []byte) error {
 // IsZero reports whether l is undefined.
 func (l Link) IsZero() bool { return !l.Defined() }
 
-func v1(c cid.Cid) cid.Cid {
-	if c.Version() == 0 {
+// V1 returns c as JSON holds it: a CIDv0 becomes the CIDv1 that names the same
+// dag-pb block.
+func V1(c cid.Cid) cid.Cid {
+	if c.Defined() && c.Version() == 0 {
 		return cid.NewCidV1(cid.DagProtobuf, c.Hash())
 	}
 	return c

@@ -10,7 +10,6 @@ package fault
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -48,18 +47,18 @@ type row struct {
 // table is the one place where a code gets its statuses. Exit statuses follow
 // FORMAT.md: only 0 and 3 are verdicts.
 var table = map[Code]row{
-	Internal:        {http.StatusInternalServerError, 1, false},
-	Invalid:         {http.StatusBadRequest, 2, false},
-	Unverified:      {http.StatusUnprocessableEntity, 3, false},
-	NotFound:        {http.StatusNotFound, 4, false},
-	Conflict:        {http.StatusConflict, 5, false},
-	Denied:          {http.StatusForbidden, 6, false},
-	Unauthenticated: {http.StatusUnauthorized, 7, false},
-	Gone:            {http.StatusGone, 8, false},
-	TooLarge:        {http.StatusRequestEntityTooLarge, 9, false},
-	NoSpace:         {http.StatusInsufficientStorage, 9, false},
-	Busy:            {http.StatusServiceUnavailable, 10, true},
-	Pending:         {http.StatusAccepted, 10, true},
+	Internal:        {500, 1, false},
+	Invalid:         {400, 2, false},
+	Unverified:      {422, 3, false},
+	NotFound:        {404, 4, false},
+	Conflict:        {409, 5, false},
+	Denied:          {403, 6, false},
+	Unauthenticated: {401, 7, false},
+	Gone:            {410, 8, false},
+	TooLarge:        {413, 9, false},
+	NoSpace:         {507, 9, false},
+	Busy:            {503, 10, true},
+	Pending:         {202, 10, true},
 	Interrupted:     {499, 130, true},
 }
 
@@ -97,14 +96,14 @@ func (c Code) row() row {
 // FromHTTP returns the code that a peer meant by an HTTP status that came
 // without a problem document.
 func FromHTTP(status int) Code {
-	switch {
-	case status == http.StatusNotAcceptable, status == http.StatusUnsupportedMediaType:
+	switch status {
+	case 406, 415: // not acceptable, unsupported media type
 		return Invalid
-	case status == http.StatusUnavailableForLegalReasons:
+	case 451: // unavailable for legal reasons
 		return Gone
-	case status == http.StatusPreconditionFailed:
+	case 412: // precondition failed
 		return Conflict
-	case status == http.StatusTooManyRequests, status == http.StatusGatewayTimeout, status == http.StatusBadGateway:
+	case 429, 502, 504: // too many requests, bad gateway, gateway timeout
 		return Busy
 	}
 	for _, c := range Codes() {

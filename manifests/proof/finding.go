@@ -3,6 +3,7 @@ package proof
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
@@ -28,15 +29,17 @@ type Finding struct {
 	Code    string `json:"code,omitempty"`    // for programs, where the check has several ways to fail
 }
 
+// String returns the finding as a line for people: status, check, subject,
+// detail. Subjects may be foreign text and are made printable.
 func (f Finding) String() string {
-	s := fmt.Sprintf("%-11s %-18s", f.Status, f.Check)
-	if f.Subject != "" {
-		s += " " + fault.Printable(f.Subject)
+	s := fmt.Sprintf("%-11s %-12s", f.Status, f.Check)
+	switch {
+	case f.Subject != "" && f.Detail != "":
+		return s + " " + fault.Printable(f.Subject) + ": " + f.Detail
+	case f.Subject != "" || f.Detail != "":
+		return s + " " + fault.Printable(f.Subject) + f.Detail
 	}
-	if f.Detail != "" {
-		s += ": " + f.Detail
-	}
-	return s
+	return strings.TrimRight(s, " ")
 }
 
 // AnyFails reports whether a finding fails.

@@ -54,6 +54,15 @@ func (r *BundleReport) Predicate() manifests.Predicate {
 	return r.statement.Predicate
 }
 
+// Subject returns the CID that the statement is about: a contribution's data
+// root. It is fault.Invalid for a statement that did not decode.
+func (r *BundleReport) Subject() (cid.Cid, error) {
+	if r.statement == nil {
+		return cid.Undef, fault.New(fault.Invalid, "there is no statement")
+	}
+	return r.statement.SubjectCID()
+}
+
 func (r *BundleReport) add(check, subject string, err error, detail string) bool {
 	f := Finding{Check: check, Status: Holds, Subject: subject, Detail: detail}
 	if err != nil {

@@ -82,7 +82,12 @@ func (id KeyID) PublicKey() (PublicKey, error) {
 		if x == nil {
 			return nil, fault.New(fault.Invalid, "%s is no point of P-256", fault.Quote(s))
 		}
-		key = p256Key{&ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}}
+		point := append([]byte{4}, x.FillBytes(make([]byte, 32))...)
+		pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(point, y.FillBytes(make([]byte, 32))...))
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "%s is no point of P-256", fault.Quote(s))
+		}
+		key = p256Key{pub}
 	default:
 		return nil, fault.New(fault.Invalid, "%s is neither an Ed25519 nor a P-256 key", fault.Quote(s))
 	}
@@ -110,7 +115,12 @@ func (k ed25519Key) Verify(msg, sig []byte) error {
 type p256Key struct{ pub *ecdsa.PublicKey }
 
 func (k p256Key) ID() KeyID {
-	return did(p256Codec, elliptic.MarshalCompressed(elliptic.P256(), k.pub.X, k.pub.Y))
+	// SEC 1: the uncompressed form is 4, X, Y; the compressed one has Y's parity and X.
+	b, err := k.pub.Bytes()
+	if err != nil || len(b) != 65 {
+		return "" // not a key that came through this package
+	}
+	return did(p256Codec, append([]byte{2 + b[64]&1}, b[1:33]...))
 }
 
 func (k p256Key) Verify(msg, sig []byte) error {

@@ -169,12 +169,11 @@ func TestWalkInCanonicalOrder(t *testing.T) {
 		m := newMemory()
 		x := m.file(t, []byte("x"), 256, 4, true, false)
 		big := m.file(t, random(1, 5000), 256, 4, true, false)
-		link := ft.EmptyFileNode()
 		target, err := ft.SymlinkData("a/b")
 		if err != nil {
 			t.Fatal(err)
 		}
-		link = merkledag.NodeWithData(target)
+		link := merkledag.NodeWithData(target)
 		link.SetCidBuilder(v1)
 		if err := m.dag.Add(t.Context(), link); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/spaolacci/murmur3"
 
+	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -410,7 +411,7 @@ func Check(ctx context.Context, b Blocks, root cid.Cid, l Limits, next func() (l
 		switch {
 		case line.Path != e.Path:
 			return fault.New(fault.Invalid, "the file list has %s where the data has %s", fault.Quote(line.Path), fault.Quote(e.Path))
-		case !line.CID.Equals(e.CID):
+		case !cjson.V1(line.CID).Equals(cjson.V1(e.CID)):
 			return fault.New(fault.Invalid, "%s: the file list says %s, the data %s", fault.Printable(e.Path), line.CID, e.CID)
 		case line.Size != e.Size:
 			return fault.New(fault.Invalid, "%s: the file list says %d bytes, the data has %d", fault.Printable(e.Path), line.Size, e.Size)

@@ -208,6 +208,11 @@ func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {
 	return c.do(ctx, http.MethodGet, "/checkpoint", nil, proof.MaxCheckpoint)
 }
 
+// Tile returns a file of the log by its path, such as tile/0/000.
+func (c *Client) Tile(ctx context.Context, path string) ([]byte, error) {
+	return c.do(ctx, http.MethodGet, "/"+path, nil, proof.MaxTile)
+}
+
 // Submit hands in an envelope and returns once it is in the published log and
 // applied. Submitting the same again gives the same answer.
 func (c *Client) Submit(ctx context.Context, envelope []byte) (*wire.Submitted, error) {

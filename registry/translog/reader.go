@@ -2,8 +2,6 @@ package translog
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,11 +19,8 @@ import (
 )
 
 const (
-	// tileHeight is that of C2SP tlog-tiles: 256 hashes a full tile.
-	tileHeight = 8
-	tileWidth  = 1 << tileHeight
-	// maxBundle bounds an entry bundle on disk: 256 entries of the largest size.
-	maxBundle = tileWidth * (2 + MaxLeaf)
+	tileHeight = proof.TileHeight
+	tileWidth  = proof.TileWidth
 )
 
 // Published is a signed checkpoint.
@@ -254,6 +249,22 @@ type tiles struct{ dir string }
 func (tiles) Height() int                     { return tileHeight }
 func (tiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
+// file reads the file of a tile or bundle by its path.
+func (d tiles) file(_ context.Context, path string) ([]byte, error) {
+	level, n, width, ok := parseTilePath(path)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "%s is no path of a tile", fault.Quote(path))
+	}
+	if level == proof.LevelEntries {
+		return readFile(d.dir, level, n, width, cutBundle(width))
+	}
+	l, err := strconv.ParseUint(level, 10, 8)
+	if err != nil {
+		return nil, fault.Mark(fault.Invalid, err)
+	}
+	return readTile(d.dir, l, n, width)
+}
+
 func (d tiles) ReadTiles(want []tlog.Tile) ([][]byte, error) {
 	out := make([][]byte, len(want))
 	for i, w := range want {
@@ -265,34 +276,19 @@ func (d tiles) ReadTiles(want []tlog.Tile) ([][]byte, error) {
 	return out, nil
 }
 
-// tilePath is the path of a tile or, with level "entries", of a bundle below
-// the log's prefix: C2SP tlog-tiles.
-func tilePath(level string, n uint64, width int) string {
-	s := fmt.Sprintf("%03d", n%1000)
-	for n >= 1000 {
-		n /= 1000
-		s = fmt.Sprintf("x%03d/%s", n%1000, s)
-	}
-	s = "tile/" + level + "/" + s
-	if width < tileWidth {
-		s += ".p/" + strconv.Itoa(width)
-	}
-	return s
-}
-
 // readFile reads a tile or bundle of exactly the given width. Where the partial
 // one is gone because the full one exists, it is cut from that by cut.
 func readFile(dir, level string, n uint64, width int, cut func([]byte) ([]byte, error)) ([]byte, error) {
-	name := filepath.Join(dir, filepath.FromSlash(tilePath(level, n, width)))
+	name := filepath.Join(dir, filepath.FromSlash(proof.TilePath(level, n, width)))
 	b, err := readBounded(name)
 	if errors.Is(err, fs.ErrNotExist) && width < tileWidth {
-		full := filepath.Join(dir, filepath.FromSlash(tilePath(level, n, tileWidth)))
+		full := filepath.Join(dir, filepath.FromSlash(proof.TilePath(level, n, tileWidth)))
 		if b, err = readBounded(full); err == nil {
 			return cut(b)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.New(fault.Unverified, "the log lacks %s", tilePath(level, n, width))
+		return nil, fault.New(fault.Unverified, "the log lacks %s", proof.TilePath(level, n, width))
 	}
 	return b, err
 }
@@ -302,7 +298,7 @@ func readBounded(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxBundle {
+	if info.Size() > proof.MaxTile {
 		return nil, fault.New(fault.Unverified, "%s has %d bytes: no tile", name, info.Size())
 	}
 	return os.ReadFile(name)
@@ -316,7 +312,7 @@ func readTile(dir string, level, n uint64, width int) ([]byte, error) {
 		return nil, err
 	}
 	if len(b) != width*tlog.HashSize {
-		return nil, fault.New(fault.Unverified, "%s has %d bytes, not %d", tilePath(strconv.FormatUint(level, 10), n, width), len(b), width*tlog.HashSize)
+		return nil, fault.New(fault.Unverified, "%s has %d bytes, not %d", proof.TilePath(strconv.FormatUint(level, 10), n, width), len(b), width*tlog.HashSize)
 	}
 	return b, nil
 }
@@ -324,36 +320,18 @@ func readTile(dir string, level, n uint64, width int) ([]byte, error) {
 // bundle returns the entries of bundle n, as many as the tree's size implies.
 func (t tree) bundle(n uint64) ([][]byte, error) {
 	width := int(min(t.Size-n*tileWidth, tileWidth))
-	b, err := readFile(t.dir, "entries", n, width, func(full []byte) ([]byte, error) {
-		_, rest, err := splitBundle(full, width)
-		return full[:len(full)-len(rest)], err
-	})
+	b, err := readFile(t.dir, "entries", n, width, cutBundle(width))
 	if err != nil {
 		return nil, err
 	}
-	entries, rest, err := splitBundle(b, width)
+	entries, rest, err := proof.SplitEntries(b, width)
 	if err == nil && len(rest) > 0 {
 		err = errors.New("there is something behind its entries")
 	}
 	if err != nil {
-		return nil, fault.New(fault.Unverified, "%s is damaged: %w", tilePath("entries", n, width), err)
+		return nil, fault.New(fault.Unverified, "%s is damaged: %w", proof.TilePath("entries", n, width), err)
 	}
 	return entries, nil
-}
-
-// splitBundle cuts count entries off a bundle.
-func splitBundle(b []byte, count int) (entries [][]byte, rest []byte, err error) {
-	for range count {
-		if len(b) < 2 {
-			return nil, nil, errors.New("it is cut off")
-		}
-		n := int(binary.BigEndian.Uint16(b))
-		if b = b[2:]; len(b) < n {
-			return nil, nil, errors.New("it is cut off")
-		}
-		entries, b = append(entries, b[:n]), b[n:]
-	}
-	return entries, b, nil
 }
 
 // Tile returns the resource at path, such as tile/0/000 or
@@ -379,18 +357,31 @@ func (r *Reader) Tile(path string) ([]byte, error) {
 	if n < 1<<50 && n*tileWidth < count {
 		have = min(count-n*tileWidth, tileWidth)
 	}
-	if have == 0 || uint64(width) > have || width < tileWidth && (have == tileWidth || uint64(width) != have) {
-		// A partial is served only at the right edge, with the width it has now;
-		// of a full tile no partial is needed any more.
+	if uint64(width) > have {
 		return nil, missing
 	}
+	// A partial that an earlier checkpoint implied is the head of what is there
+	// now: a client that follows that checkpoint still gets it.
 	if level == "entries" {
-		return readFile(r.dir, level, n, width, func(full []byte) ([]byte, error) {
-			_, rest, err := splitBundle(full, width)
-			return full[:len(full)-len(rest)], err
-		})
+		b, err := readFile(r.dir, level, n, int(have), cutBundle(int(have)))
+		if err != nil || width == int(have) {
+			return b, err
+		}
+		return cutBundle(width)(b)
 	}
-	return readTile(r.dir, shift/tileHeight, n, width)
+	b, err := readTile(r.dir, shift/tileHeight, n, int(have))
+	if err != nil {
+		return nil, err
+	}
+	return b[:width*tlog.HashSize], nil
+}
+
+// cutBundle returns a function that cuts a bundle after width entries.
+func cutBundle(width int) func([]byte) ([]byte, error) {
+	return func(full []byte) ([]byte, error) {
+		_, rest, err := proof.SplitEntries(full, width)
+		return full[:len(full)-len(rest)], err
+	}
 }
 
 // parseTilePath reads tile/L/N[.p/W] and tile/entries/N[.p/W] in their one
@@ -420,7 +411,7 @@ func parseTilePath(path string) (level string, n uint64, width int, ok bool) {
 		}
 		n = n*1000 + v
 	}
-	return level, n, width, tilePath(level, n, width) == path
+	return level, n, width, proof.TilePath(level, n, width) == path
 }
 
 // CheckLog recomputes the whole published log from its entry bundles: every
@@ -439,125 +430,6 @@ func (r *Reader) CheckLog(ctx context.Context, leaf func(i uint64, b []byte) err
 	} else if string(onDisk.Note) != string(p.Note) && onDisk.Size <= p.Size {
 		fail(checkpointName, fault.New(fault.Unverified, "the checkpoint on disk is not the one that was published"))
 	}
-	t := tree{r.dir, p}
-	c := &checker{t: t, fail: fail}
-	for n := uint64(0); n*tileWidth < p.Size; n++ {
-		if err := ctx.Err(); err != nil {
-			return p, context.Cause(ctx)
-		}
-		entries, err := t.bundle(n)
-		if err != nil {
-			if fault.Of(err) != fault.Unverified {
-				return p, err
-			}
-			fail(tilePath("entries", n, int(min(p.Size-n*tileWidth, tileWidth))), err)
-			return p, nil // nothing above can be computed
-		}
-		for i, e := range entries {
-			if leaf != nil {
-				if err := leaf(n*tileWidth+uint64(i), e); err != nil {
-					return p, err
-				}
-			}
-			c.add(0, tlog.RecordHash(e))
-		}
-	}
-	root, err := c.finish()
-	if err != nil {
-		return p, err
-	}
-	if root != p.Root {
-		fail("checkpoint", fault.New(fault.Unverified, "the entries have the root %s, the checkpoint says %s",
-			base64.StdEncoding.EncodeToString(root[:]), base64.StdEncoding.EncodeToString(p.Root[:])))
-	}
-	return p, nil
-}
-
-// A checker recomputes tiles as hashes come in, a full tile at a time.
-type checker struct {
-	t      tree
-	fail   func(string, error)
-	levels []level
-}
-
-type level struct {
-	done uint64 // full tiles
-	open []tlog.Hash
-}
-
-func (c *checker) add(l int, h tlog.Hash) {
-	for len(c.levels) <= l {
-		c.levels = append(c.levels, level{})
-	}
-	lv := &c.levels[l]
-	lv.open = append(lv.open, h)
-	if len(lv.open) < tileWidth {
-		return
-	}
-	c.compare(l, lv.done, lv.open)
-	root := subtree(lv.open)
-	lv.done++
-	lv.open = lv.open[:0]
-	c.add(l+1, root)
-}
-
-// subtree is the root of a run of hashes whose count is a power of two.
-func subtree(hs []tlog.Hash) tlog.Hash {
-	if len(hs) == 1 {
-		return hs[0]
-	}
-	return tlog.NodeHash(subtree(hs[:len(hs)/2]), subtree(hs[len(hs)/2:]))
-}
-
-func (c *checker) compare(l int, n uint64, want []tlog.Hash) {
-	path := tilePath(strconv.Itoa(l), n, len(want))
-	b, err := readTile(c.t.dir, uint64(l), n, len(want))
-	if err != nil {
-		c.fail(path, err)
-		return
-	}
-	for i, h := range want {
-		if string(b[i*tlog.HashSize:(i+1)*tlog.HashSize]) != string(h[:]) {
-			c.fail(path, fault.New(fault.Unverified, "hash %d of the tile is not that of the entries below it", i))
-			return
-		}
-	}
-}
-
-// finish compares the partial tiles at the right edge and returns the root.
-func (c *checker) finish() (tlog.Hash, error) {
-	root, have := emptyRoot, false
-	for l := range c.levels {
-		lv := &c.levels[l]
-		if len(lv.open) == 0 {
-			continue
-		}
-		c.compare(l, lv.done, lv.open)
-		// Fold the open hashes from the right: RFC 6962 hashes the largest
-		// power of two on the left.
-		h := fold(lv.open)
-		for i := len(h) - 1; i >= 0; i-- {
-			if have {
-				root = tlog.NodeHash(h[i], root)
-			} else {
-				root, have = h[i], true
-			}
-		}
-	}
-	return root, nil
-}
-
-// fold cuts hashes into runs of falling powers of two and returns their roots,
-// the largest first.
-func fold(hs []tlog.Hash) []tlog.Hash {
-	var out []tlog.Hash
-	for len(hs) > 0 {
-		n := 1
-		for n*2 <= len(hs) {
-			n *= 2
-		}
-		out = append(out, subtree(hs[:n]))
-		hs = hs[n:]
-	}
-	return out
+	_, err = proof.Recompute(ctx, proof.Checkpoint{Origin: r.Origin(), Size: p.Size, Root: p.Root}, tiles{r.dir}.file, leaf, fail)
+	return p, err
 }

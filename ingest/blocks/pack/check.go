@@ -116,9 +116,14 @@ func (s *Store) checkPack(ctx context.Context, p *packFile, report func(Damage))
 	if err != nil {
 		return there, err
 	}
-	if res.end != row.end || res.sealed != row.sealed || known && res.frames != row.frames {
+	switch {
+	case res.end != row.end:
 		report(Damage{File: file, Offset: min(res.end, row.end), Msg: fmt.Sprintf("the last commit frame ends at %d, the index says %d", res.end, row.end)})
-	} else if res.tail > 0 {
+	case known && res.frames != row.frames:
+		report(Damage{File: file, Msg: fmt.Sprintf("%d whole frames, the index says %d", res.frames, row.frames)})
+	case res.sealed != row.sealed:
+		report(Damage{File: file, Msg: "sealed, or not, otherwise than the index says"})
+	case res.tail > 0:
 		report(Damage{File: file, Offset: res.end, Msg: fmt.Sprintf("%d bytes behind the last commit frame", res.tail)})
 	}
 	return there, nil

@@ -6,6 +6,7 @@ package remote
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,9 @@ import (
 )
 
 const (
-	maxBlock = 2 << 20 // what every reader of UnixFS must accept
+	// maxProblem bounds the text of a refusal.
+	maxProblem = 8 << 10
+	maxBlock   = 2 << 20 // what every reader of UnixFS must accept
 	// attempts and firstPause bound the patience with a gateway that is busy or
 	// cuts connections: about six seconds.
 	attempts   = 5
@@ -132,8 +135,12 @@ func (c *Client) fetch(ctx context.Context, id cid.Cid) (b []byte, wait time.Dur
 				wait = d
 			}
 		}
-		io.CopyN(io.Discard, resp.Body, 4<<10)
-		return nil, wait, fault.New(code, "%s answers %s for %s", c.base, resp.Status, id)
+		detail := resp.Status
+		var problem struct{ Detail string } // RFC 9457, where the gateway is a cairn
+		if b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem)); err == nil && json.Unmarshal(b, &problem) == nil && problem.Detail != "" {
+			detail = fault.Printable(problem.Detail)
+		}
+		return nil, wait, fault.New(code, "%s, asked for %s: %s", c.base, id, detail)
 	}
 	timer := time.AfterFunc(stall, func() { cancel(errors.New("the body stands still")) })
 	defer timer.Stop()
@@ -185,6 +192,31 @@ func (c *Client) Size(ctx context.Context, id cid.Cid) (uint64, error) {
 	}
 	b, err := c.Block(ctx, id)
 	return uint64(len(b)), err
+}
+
+// Claimed returns the gateway's word for the length of the block c, without
+// fetching it. For what only guides work, and is checked by reading.
+func (c *Client) Claimed(ctx context.Context, id cid.Cid) (uint64, error) {
+	c.mu.Lock()
+	n, ok := c.sizes[id]
+	c.mu.Unlock()
+	if ok {
+		return n, nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.base+"/ipfs/"+id.String()+"?format=raw", nil)
+	if err != nil {
+		return 0, fault.Mark(fault.Invalid, err)
+	}
+	req.Header.Set("Accept", "application/vnd.ipld.raw")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, fault.New(fault.Busy, "asking for %s: %w", id, err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode == http.StatusOK && resp.ContentLength >= 0 {
+		return uint64(resp.ContentLength), nil
+	}
+	return c.Size(ctx, id)
 }
 
 func (c *Client) String() string { return fmt.Sprintf("gateway %s", c.base) }
