@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/dag"
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/terms"
+)
+
+// Limits of what a contributor hands in beside the data.
+const (
+	maxManifestFile = 4 << 20 // a manifest is at most 1 MiB canonical; YAML with comments is longer
+	maxLicenseText  = 1 << 20 // the longest licence in common use has 60 KiB
+)
+
+type addOptions struct {
+	name, license, licenseText string
+	contributors               []string
+	manifest                   string
+	from, relation             []string
+	version                    string
+	title, description         string
+	keywords                   []string
+	profile, chunker           string
+	hidden, portable           bool
+	again, dryRun              bool
+}
+
+func newAdd(env *Env) *cobra.Command {
+	var o addOptions
+	c := &cobra.Command{
+		Use:   "add PATH",
+		Short: "Register a dataset: a file or a folder",
+		Long: `add chunks the file or folder at PATH, stores its blocks, signs a statement
+about it, and logs the statement. It prints the root CID alone.
+
+Only a name and a licence are asked for. Everything else that a manifest can say
+may come from a YAML or JSON file (--manifest); flags win over the file.
+
+Adding what is already registered, unchanged, appends nothing; --again makes a
+new entry all the same. A changed dataset becomes the next version of its name:
+PATCH when nothing but the packaging changed, MINOR when files were only added,
+MAJOR otherwise. When add returns 0, everything is on disk and in the published
+log. When it is killed, nothing is half-done: run it again.`,
+		Example: `  cairn add ./weather --name seattle-weather --license CC-PDM-1.0
+  cairn add ./labels --name labels --license CC-BY-4.0 \
+    --contributor 'Ada L. <did:key:z6Mk…>;share=2;role=annotator' \
+    --from weather@1.0.0 --relation annotatedFrom --manifest labels.yaml
+  cairn add ./corpus --name corpus --license LicenseRef-house --license-text LICENSE.txt --dry-run`,
+		Args: exactly(1, "one PATH"),
+		RunE: func(c *cobra.Command, args []string) error { return runAdd(c.Context(), env, &o, args[0]) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.name, "name", "", "`name` of the dataset (default: made from PATH)")
+	f.StringVar(&o.license, "license", "", "licence as an SPDX `expression`; own texts are LicenseRef-…")
+	f.StringVar(&o.licenseText, "license-text", "", "`file` with the text of a LicenseRef- licence")
+	f.StringArrayVar(&o.contributors, "contributor", nil, "contributor as `'Name <did:key…>;share=N;role=r1,r2'` (repeatable; default: the signing key alone)")
+	f.StringVar(&o.manifest, "manifest", "", "YAML or JSON `file` with what else is to be said")
+	f.StringArrayVar(&o.from, "from", nil, "source: a `REF`, CID or URL this dataset comes from (repeatable)")
+	f.StringArrayVar(&o.relation, "relation", nil, "how it comes from the --from at the same place: `derivedFrom`, subsetOf, …")
+	f.StringVar(&o.version, "version", "", "semantic `version` (default: from what changed)")
+	f.StringVar(&o.title, "title", "", "one line for people")
+	f.StringVar(&o.description, "description", "", "what the dataset is")
+	f.StringSliceVar(&o.keywords, "keyword", nil, "`keyword` (repeatable)")
+	f.StringVar(&o.profile, "profile", dag.ProfileV1_2025.Name, "CID profile: unixfs-v1-2025 or unixfs-v0-2015")
+	f.StringVar(&o.chunker, "chunker", "", "size-N, buzhash or rabin-MIN-AVG-MAX instead of the profile's chunker")
+	f.BoolVar(&o.hidden, "hidden", false, "take hidden files too")
+	f.BoolVar(&o.portable, "portable", false, "refuse names that some system cannot hold, instead of warning")
+	f.BoolVar(&o.again, "again", false, "make a new entry even when nothing changed")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "compute everything, store and log nothing")
+	return c
+}
+
+// An addResult is what add prints with --json.
+type addResult struct {
+	Root      string           `json:"root"`
+	Statement string           `json:"statement,omitempty"`
+	Name      string           `json:"name"`
+	Version   string           `json:"version"`
+	Index     *uint64          `json:"index,omitempty"`
+	Bytes     int64            `json:"bytes"`
+	Files     int64            `json:"files"`
+	Blocks    int64            `json:"blocks"`
+	NewBytes  int64            `json:"newBytes"`
+	Reused    int64            `json:"reusedFiles,omitempty"` // known to the stat cache, and not read
+	Manifest  string           `json:"manifest,omitempty"`
+	Unchanged bool             `json:"unchanged,omitempty"`
+	DryRun    bool             `json:"dryRun,omitempty"`
+	Receipt   string           `json:"receipt,omitempty"`
+	Warnings  []ingest.Warning `json:"warnings,omitempty"`
+}
+
+func runAdd(ctx context.Context, env *Env, o *addOptions, path string) error {
+	a := &addition{env: env, o: o, path: path}
+	if err := a.read(); err != nil {
+		return err
+	}
+	if o.dryRun {
+		return a.dryRun(ctx)
+	}
+	ring, cfg, err := env.keys()
+	if err != nil {
+		return err
+	}
+	if err := ensureKey(env, ring, cfg); err != nil {
+		return err
+	}
+	if a.signer, err = env.signer(ring, cfg); err != nil {
+		return err
+	}
+	dir, _, err := env.homeDir()
+	if err != nil {
+		return err
+	}
+	return env.connect(ctx, dir, cfg, func(ctx context.Context, c *daemon.Conn) error {
+		a.conn = c
+		return a.run(ctx)
+	})
+}
+
+// read checks everything that can be checked before a byte of data is read,
+// and reports all problems at once.
+func (a *addition) read() error {
+	var errs []error
+	o := a.o
+	if _, err := os.Lstat(a.path); err != nil {
+		errs = append(errs, fault.Mark(fault.NotFound, fmt.Errorf("nothing to add: %w", err)))
+		return errors.Join(errs...)
+	}
+	a.base = new(manifests.Manifest)
+	if o.manifest != "" {
+		m, err := readManifest(o.manifest)
+		if err != nil {
+			return err
+		}
+		a.base = m
+	}
+	if o.name == "" {
+		o.name = a.base.Name
+	}
+	if o.name == "" {
+		abs, err := filepath.Abs(a.path)
+		if err != nil {
+			return err
+		}
+		if o.name = manifests.Slug(filepath.Base(abs)); o.name == "" {
+			errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "no name can be made from %s", fault.Quote(a.path)), "give one with --name"))
+		}
+	}
+	if o.name != "" {
+		if err := manifests.ValidName(o.name); err != nil {
+			errs = append(errs, fmt.Errorf("--name: %w", err))
+		}
+	}
+	if o.version == "" {
+		o.version = a.base.Version
+	}
+	if o.version != "" {
+		if err := manifests.ValidVersion(o.version); err != nil {
+			errs = append(errs, fmt.Errorf("--version: %w", err))
+		}
+	}
+	if o.license == "" {
+		errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "--license is missing: a dataset without terms may not be used"),
+			"for example --license CC-BY-4.0, or --license LicenseRef-own --license-text FILE"))
+	} else if expr, ids, err := terms.ParseExpression(o.license); err != nil {
+		errs = append(errs, fmt.Errorf("--license: %w", err))
+	} else {
+		a.license = expr
+		own := slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "LicenseRef-") })
+		if own && o.licenseText == "" {
+			errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "--license %s is not on the SPDX list, so its text must be recorded", expr), "--license-text FILE"))
+		}
+	}
+	var err error
+	if a.profile, err = dag.ParseProfile(o.profile); err != nil {
+		errs = append(errs, fmt.Errorf("--profile: %w", err))
+	} else if o.chunker != "" {
+		if _, err := dag.ParseChunker(o.chunker, a.profile); err != nil {
+			errs = append(errs, fmt.Errorf("--chunker: %w", err))
+		}
+	}
+	if len(o.relation) > len(o.from) {
+		errs = append(errs, fault.New(fault.Invalid, "%d --relation for %d --from: each belongs to the --from at the same place", len(o.relation), len(o.from)))
+	}
+	for i, rel := range o.relation {
+		if err := manifests.Rel(rel).Valid(); err != nil {
+			errs = append(errs, fmt.Errorf("--relation %d: %w", i+1, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func readManifest(name string) (*manifests.Manifest, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fault.Mark(fault.NotFound, fmt.Errorf("--manifest: %w", err))
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxManifestFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxManifestFile {
+		return nil, fault.New(fault.TooLarge, "--manifest: %s is larger than %d bytes", name, maxManifestFile)
+	}
+	m, err := manifests.FromYAML(b)
+	if err != nil {
+		return nil, fmt.Errorf("--manifest %s: %w", name, err)
+	}
+	return m, nil
+}

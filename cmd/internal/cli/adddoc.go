@@ -1,0 +1,292 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/cairn-registry/cairn/cmd/internal/auditing"
+	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/registry/wire"
+)
+
+// parties works out who is credited: those of --contributor, else those of the
+// manifest file, each with one share, else the signer alone.
+func (a *addition) parties() error {
+	var people []manifests.Contributor
+	weights := make(map[sign.KeyID]string)
+	for _, text := range a.o.contributors {
+		p, weight, err := manifests.ParseContributor(text)
+		if err != nil {
+			return fmt.Errorf("--contributor: %w", err)
+		}
+		if weights[p.ID] != "" {
+			return fault.New(fault.Invalid, "--contributor: %s is named twice", p.ID)
+		}
+		people = append(people, p)
+		weights[p.ID] = weight
+	}
+	if len(people) == 0 {
+		people = a.base.Contributors
+	}
+	if len(people) == 0 {
+		people = []manifests.Contributor{{ID: a.signer.ID()}}
+	}
+	sum := new(big.Int)
+	for _, p := range people {
+		weight := weights[p.ID]
+		if weight == "" {
+			weight = "1"
+		}
+		w, ok := new(big.Int).SetString(weight, 10)
+		if !ok {
+			return fault.New(fault.Invalid, "share %s of %s is not a number", fault.Quote(weight), p.ID)
+		}
+		sum.Add(sum, w)
+		a.shares = append(a.shares, manifests.Share{ID: p.ID, Weight: weight})
+	}
+	a.total = sum.String()
+	a.base.Contributors = people
+	return nil
+}
+
+// lineage adds what --from and --relation say to the manifest's lineage. A URL
+// or a CID that this registry does not know is external; a registered work is
+// named by its statement.
+func (a *addition) lineage(ctx context.Context) error {
+	a.base.Lineage = slices.Clone(a.base.Lineage)
+	for i, from := range a.o.from {
+		l := manifests.Lineage{Rel: manifests.DerivedFrom}
+		if i < len(a.o.relation) {
+			l.Rel = manifests.Rel(a.o.relation[i])
+		}
+		if strings.Contains(from, "://") {
+			l.Target.URL = from
+			a.base.Lineage = append(a.base.Lineage, l)
+			continue
+		}
+		id, err := cjson.ParseCID(from)
+		external := err == nil
+		res, err := auditing.Resolve(ctx, a.conn.API, from, a.signer.ID())
+		switch {
+		case errors.Is(err, fault.NotFound) && external:
+			l.Target.CID = cjson.CID{Cid: cjson.V1(id)}
+		case err != nil:
+			return fmt.Errorf("--from %s: %w", from, err)
+		default:
+			d, err := auditing.One(from, res)
+			if err != nil {
+				return fmt.Errorf("--from: %w", err)
+			}
+			l.Target.Statement = d.Statement
+		}
+		a.base.Lineage = append(a.base.Lineage, l)
+	}
+	return nil
+}
+
+// storeTerms stores the terms document and, for a licence of one's own, its text.
+func (a *addition) storeTerms(ctx context.Context) error {
+	b, err := terms.Minimal(a.license)
+	if err != nil {
+		return err
+	}
+	if a.terms, err = terms.Decode(b); err != nil {
+		return err
+	}
+	if a.o.licenseText != "" {
+		text, err := auditing.ReadBounded(a.o.licenseText, maxLicenseText)
+		if err != nil {
+			return fmt.Errorf("--license-text: %w", err)
+		}
+		if len(text) == 0 {
+			return fault.New(fault.Invalid, "--license-text: %s is empty", a.o.licenseText)
+		}
+		// One block under unixfs-v1-2025, whose chunk is 1 MiB.
+		c := cjson.RawCID(text)
+		if err := a.sink.PutRecord(ctx, c, text); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(text)
+		a.terms.Base.Text, a.terms.Base.TextSHA256 = cjson.Link{Cid: c}, hex.EncodeToString(sum[:])
+		if b, err = terms.Encode(a.terms); err != nil {
+			return err
+		}
+	}
+	a.termsCID = cjson.JSONCID(b)
+	return a.sink.PutRecord(ctx, a.termsCID, b)
+}
+
+// manifest is the dataset's manifest but for version and createdAt.
+func (a *addition) manifest() (*manifests.Manifest, error) {
+	r := a.data
+	chunking, err := manifests.ParseChunking(r.Chunker)
+	if err != nil {
+		return nil, err
+	}
+	m := *a.base
+	m.Schema = manifests.ManifestSchema
+	m.Name = a.o.name
+	m.Publisher = a.signer.ID()
+	if a.o.title != "" {
+		m.Title = a.o.title
+	}
+	if a.o.description != "" {
+		m.Description = a.o.description
+	}
+	if len(a.o.keywords) > 0 {
+		m.Keywords = a.o.keywords
+	}
+	m.Terms = cjson.Link{Cid: a.termsCID}
+	m.Data = manifests.Data{
+		Root: cjson.Link{Cid: cjson.V1(r.Root)}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: a.profile.Name,
+		Chunking: chunking, FileList: cjson.Link{Cid: r.FileList}, SWHID: a.base.Data.SWHID,
+	}
+	m.Files, err = describe(a.base.Files, r)
+	return &m, err
+}
+
+// describe joins what the manifest file says of files (split, records, …) with
+// what was found.
+func describe(said []manifests.File, r *ingest.Result) ([]manifests.File, error) {
+	if r.FileList.Defined() {
+		if len(said) > 0 {
+			return nil, fault.New(fault.Invalid, "--manifest: files are described, and there are %d: only up to %d can be", r.FileCount, ingest.DefaultInlineFiles)
+		}
+		return nil, nil
+	}
+	known := make(map[string]manifests.File, len(said))
+	for _, f := range said {
+		known[f.Path] = f
+	}
+	var out []manifests.File
+	for _, f := range r.Files {
+		found := ingest.ManifestFile(f)
+		if d, ok := known[f.Path]; ok {
+			delete(known, f.Path)
+			d.Path, d.CID, d.Size, d.SHA256 = found.Path, found.CID, found.Size, found.SHA256
+			if d.MediaType == "" {
+				d.MediaType = found.MediaType
+			}
+			found = d
+		}
+		out = append(out, found)
+	}
+	var errs []error
+	for _, f := range said {
+		if _, ok := known[f.Path]; ok {
+			errs = append(errs, fault.New(fault.Invalid, "--manifest: files: there is no %s in the dataset", fault.Quote(f.Path)))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// unchanged reports whether the newest version says the same as m, but for
+// version and time.
+func (a *addition) unchanged(ctx context.Context, head *wire.Dataset, m *manifests.Manifest) (bool, error) {
+	if !head.Root.Equals(cjson.V1(a.data.Root)) || !head.Terms.Equals(a.termsCID) || head.Total != a.total ||
+		!slices.EqualFunc(head.Contributors, a.shares, func(c wire.Contributor, s manifests.Share) bool { return c.ID == s.ID && c.Weight == s.Weight }) {
+		return false, nil
+	}
+	old, err := a.manifestOf(ctx, head)
+	if err != nil {
+		return false, err
+	}
+	now := *m
+	old.Version, old.CreatedAt, now.Version, now.CreatedAt = "", "", "", ""
+	x, err := cjson.Marshal(old)
+	if err != nil {
+		return false, err
+	}
+	y, err := cjson.Marshal(&now)
+	return string(x) == string(y), err
+}
+
+func (a *addition) manifestOf(ctx context.Context, d *wire.Dataset) (*manifests.Manifest, error) {
+	b, err := a.conn.Blocks.Block(ctx, d.Manifest.Cid)
+	if err != nil {
+		return nil, fmt.Errorf("the manifest of %s@%s: %w", d.Name, d.Version, err)
+	}
+	return manifests.DecodeManifest(b)
+}
+
+// version is the one that was asked for, else the next free one after head.
+func (a *addition) version(ctx context.Context, head *wire.Dataset, m *manifests.Manifest) (string, error) {
+	if a.o.version != "" {
+		return a.o.version, nil
+	}
+	if head == nil {
+		return manifests.FirstVersion, nil
+	}
+	old, err := a.manifestOf(ctx, head)
+	if err != nil {
+		return "", err
+	}
+	d, err := a.difference(ctx, old, m)
+	if err != nil {
+		return "", err
+	}
+	const most = 1000 // versions that somebody may have taken ahead by hand
+	v := manifests.NextVersion(head.Version, d)
+	for range most {
+		_, err := a.conn.API.Resolve(ctx, fmt.Sprintf("%s/%s@%s", a.signer.ID(), a.o.name, v))
+		if errors.Is(err, fault.NotFound) {
+			return v, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		v = manifests.NextVersion(v, d)
+	}
+	return "", fault.WithHint(fault.New(fault.Conflict, "the next %d versions are taken", most), "choose one with --version")
+}
+
+// difference merges the file lists of two manifests.
+func (a *addition) difference(ctx context.Context, old, now *manifests.Manifest) (d manifests.Difference, err error) {
+	nextOld, stopOld := iter.Pull2(old.ListedFiles(ctx, a.conn.Blocks))
+	defer stopOld()
+	nextNow, stopNow := iter.Pull2(now.ListedFiles(ctx, a.conn.Blocks))
+	defer stopNow()
+	x, err, more := nextOld()
+	y, err2, more2 := nextNow()
+	for more || more2 {
+		if err := errors.Join(err, err2); err != nil {
+			return d, err
+		}
+		order := 0
+		switch {
+		case !more:
+			order = 1
+		case !more2:
+			order = -1
+		default:
+			order = manifests.ComparePaths(x.Path, y.Path)
+		}
+		switch {
+		case order < 0:
+			d.Removed++
+		case order > 0:
+			d.Added++
+		case x.SHA256 != y.SHA256:
+			d.Changed++
+		}
+		if order <= 0 {
+			x, err, more = nextOld()
+		}
+		if order >= 0 {
+			y, err2, more2 = nextNow()
+		}
+	}
+	return d, errors.Join(err, err2)
+}

@@ -1,0 +1,318 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/term"
+	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/dag"
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/registry/wire"
+)
+
+// submitTries is how often an add signs anew because another add of the same
+// name came in between.
+const submitTries = 3
+
+// An addition is one add on its way: what was asked, and what is known so far.
+type addition struct {
+	env    *Env
+	o      *addOptions
+	path   string
+	signer sign.Signer
+	conn   *daemon.Conn
+	sink   sink
+
+	base    *manifests.Manifest // from --manifest, flags applied
+	license string              // normalised expression
+	profile dag.Profile
+
+	shares []manifests.Share
+	total  string
+
+	data  *ingest.Result
+	terms *terms.Terms
+	// termsCID is that of the terms document.
+	termsCID cid.Cid
+}
+
+func (a *addition) options(bar *term.Bar) ingest.AddOptions {
+	o := ingest.AddOptions{
+		Profile: a.profile, Chunker: a.o.chunker, Hidden: a.o.hidden, Portable: a.o.portable, PreScan: bar != nil,
+	}
+	if bar != nil {
+		o.Progress = func(p ingest.Progress) { bar.Update(p.Bytes, p.TotalBytes, p.Files) }
+	}
+	return o
+}
+
+func (a *addition) dryRun(ctx context.Context) error {
+	bar := a.env.bar("hashing")
+	r, err := ingest.Add(ctx, a.path, nil, a.options(bar))
+	bar.Done()
+	if err != nil {
+		return err
+	}
+	a.data = r
+	a.warnings()
+	return a.answer(addResult{Version: a.o.version, DryRun: true})
+}
+
+func (a *addition) warnings() {
+	if a.env.json {
+		return // they are in the result
+	}
+	const most = 20
+	for i, w := range a.data.Warnings {
+		if i == most {
+			a.env.warn("warning: and %d more, see --json", len(a.data.Warnings)-most)
+			break
+		}
+		a.env.warn("warning: %s", w)
+	}
+}
+
+// run is the way of a dataset: data, terms, manifest, statement, log. The
+// registry is opened only once the data is in: its memory comes after that of
+// the chunks in flight, not on top.
+func (a *addition) run(ctx context.Context) error {
+	if err := a.parties(); err != nil {
+		return err
+	}
+	if err := a.lineage(ctx); err != nil {
+		return err
+	}
+	var err error
+	if a.sink, err = openSink(ctx, a.conn); err != nil {
+		return err
+	}
+	defer a.sink.Close()
+	bar := a.env.bar("adding")
+	o := a.options(bar)
+	o.CacheDir = filepath.Join(a.conn.Dir, "cache")
+	a.data, err = ingest.Add(ctx, a.path, a.sink, o)
+	bar.Done()
+	if err != nil {
+		return err
+	}
+	a.warnings()
+	if err := a.storeTerms(ctx); err != nil {
+		return err
+	}
+	if err := a.sink.Finish(ctx); err != nil {
+		return err
+	}
+	if a.conn.Home != nil && !daemon.HasLog(a.conn.Dir) {
+		if err := createRegistry(ctx, a.env, a.conn.Home, "", a.signer); err != nil {
+			return err
+		}
+	}
+	finished, err := a.conn.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
+		_, err := a.conn.API.Submit(ctx, b)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("finishing an earlier add: %w", err)
+	}
+	if finished > 0 {
+		a.env.warn("finished %d earlier add that was cut short", finished)
+	}
+	return a.register(ctx)
+}
+
+// register makes the manifest and the statement, and logs it. When another add
+// of the same name was faster, it signs again on top of that one.
+func (a *addition) register(ctx context.Context) error {
+	m, err := a.manifest()
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		head, err := a.head(ctx)
+		if err != nil {
+			return err
+		}
+		if head != nil && !a.o.again && (a.o.version == "" || a.o.version == head.Version) {
+			same, err := a.unchanged(ctx, head, m)
+			if err != nil {
+				return err
+			}
+			if same {
+				return a.answerUnchanged(ctx, head)
+			}
+		}
+		if m.Version, err = a.version(ctx, head, m); err != nil {
+			return err
+		}
+		result, err := a.submit(ctx, head, m)
+		if fault.Of(err) == fault.Conflict && try < submitTries {
+			if now, herr := a.head(ctx); herr == nil && newer(now, head) {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return a.answer(result)
+	}
+}
+
+func newer(now, then *wire.Dataset) bool {
+	return now != nil && (then == nil || now.Index > then.Index)
+}
+
+// head returns the newest version of the name, nil when there is none.
+func (a *addition) head(ctx context.Context) (*wire.Dataset, error) {
+	res, err := a.conn.API.Resolve(ctx, string(a.signer.ID())+"/"+a.o.name)
+	if errors.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &res.Datasets[0], nil
+}
+
+// submit signs and logs one statement.
+func (a *addition) submit(ctx context.Context, head *wire.Dataset, m *manifests.Manifest) (addResult, error) {
+	m.CreatedAt = a.env.Now().UTC().Format(time.RFC3339)
+	mb, err := manifests.EncodeManifest(m)
+	if err != nil {
+		return addResult{}, fmt.Errorf("the manifest: %w", err)
+	}
+	mcid := cjson.JSONCID(mb)
+	if err := a.sink.PutRecord(ctx, mcid, mb); err != nil {
+		return addResult{}, err
+	}
+	if err := a.sink.Finish(ctx); err != nil {
+		return addResult{}, err
+	}
+	status, err := a.conn.API.Status(ctx)
+	if err != nil {
+		return addResult{}, err
+	}
+	s, err := a.statement(status, m, mcid, head)
+	if err != nil {
+		return addResult{}, err
+	}
+	payload, err := manifests.Encode(s)
+	if err != nil {
+		return addResult{}, fmt.Errorf("the statement: %w", err)
+	}
+	envelope, err := seal(s, a.signer)
+	if err != nil {
+		return addResult{}, err
+	}
+	id := manifests.StatementCID(payload)
+	outbox := a.conn.Outbox()
+	if err := outbox.Put(id, envelope); err != nil {
+		return addResult{}, err
+	}
+	sub, err := a.conn.API.Submit(ctx, envelope)
+	if err != nil {
+		if refused(err) {
+			err = errors.Join(err, outbox.Remove(id))
+		} else {
+			err = fault.WithHint(err, "the signed statement is kept; the next \"cairn add\" submits it again")
+		}
+		return addResult{}, fmt.Errorf("logging the statement about %s@%s: %w", m.Name, m.Version, err)
+	}
+	if err := outbox.Remove(id); err != nil {
+		return addResult{}, err
+	}
+	if sub.Verdict != "accepted" {
+		return addResult{}, fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index)
+	}
+	return addResult{Statement: id.String(), Version: m.Version, Index: &sub.Index, Manifest: mcid.String(), Receipt: sub.Receipt}, nil
+}
+
+// refused reports whether an error of a submission is an answer: trying the
+// same again gives the same.
+func refused(err error) bool {
+	switch fault.Of(err) {
+	case fault.Invalid, fault.Conflict, fault.Unverified, fault.TooLarge, fault.NotFound:
+		return true
+	}
+	return false
+}
+
+// statement makes the statement about the data.
+func (a *addition) statement(status *wire.Status, m *manifests.Manifest, manifest cid.Cid, head *wire.Dataset) (*manifests.Statement, error) {
+	nonce, err := manifests.NewNonce(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	c := &manifests.Contribution{
+		Common:    manifests.Common{Registry: status.Origin, Nonce: nonce, IssuedAt: m.CreatedAt},
+		Publisher: m.Publisher,
+		Dataset: manifests.Dataset{
+			Name: m.Name, Version: m.Version, Title: m.Title, Manifest: cjson.CID{Cid: manifest},
+			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, License: a.license, Keywords: m.Keywords, MediaTypes: m.MediaTypes(),
+		},
+		Terms:        cjson.CID{Cid: a.termsCID},
+		Contributors: a.shares,
+		Total:        a.total,
+		Sources:      m.Sources(),
+		Rules:        manifests.RulesOf(a.terms),
+	}
+	if root, err := base64.StdEncoding.DecodeString(status.Root); err == nil && status.Size > 0 {
+		c.Anchor = &manifests.Anchor{Size: status.Size, Root: base64.StdEncoding.EncodeToString(root)}
+	}
+	if head != nil {
+		c.Supersedes = head.Statement
+	}
+	return manifests.NewContribution(c, m.Data.Root.Cid), nil
+}
+
+// answerUnchanged answers with what is registered already.
+func (a *addition) answerUnchanged(ctx context.Context, head *wire.Dataset) error {
+	receipt, err := a.conn.API.Receipt(ctx, head.Statement.Cid)
+	if err != nil {
+		return err
+	}
+	return a.answer(addResult{
+		Statement: head.Statement.String(), Version: head.Version, Index: &head.Index, Manifest: head.Manifest.String(),
+		Unchanged: true, Receipt: string(receipt),
+	})
+}
+
+// answer completes the result with what is known of the data, and prints it.
+// On a terminal a sentence goes with it; a pipe gets the root alone.
+func (a *addition) answer(r addResult) error {
+	d := a.data
+	r.Root, r.Name = cjson.V1(d.Root).String(), a.o.name
+	r.Bytes, r.Files, r.Blocks, r.NewBytes, r.Reused, r.Warnings = d.Bytes, d.FileCount, d.Blocks, d.NewBytes, d.Reused, d.Warnings
+	if a.sink != nil {
+		r.NewBytes = a.sink.NewBytes(d.NewBytes)
+	}
+	if term.IsTerminal(a.env.Stderr) && !a.env.json {
+		state := "dry run: nothing stored"
+		switch {
+		case r.Unchanged:
+			state = fmt.Sprintf("unchanged, entry %d", *r.Index)
+		case r.Index != nil:
+			state = fmt.Sprintf("%s new, entry %d", term.Bytes(r.NewBytes), *r.Index)
+		}
+		name := r.Name
+		if r.Version != "" {
+			name += "@" + r.Version
+		}
+		a.env.warn("%s: %s in %s files; %s", name, term.Bytes(r.Bytes), term.Count(r.Files), state)
+	}
+	// As stock tools print it: CIDv0 under the profile of 2015.
+	return a.env.print(r, func(w io.Writer) { fmt.Fprintln(w, d.Root) })
+}

@@ -1,0 +1,238 @@
+// Package cli is the cairn command: one file per verb, each a thin layer that
+// parses flags, calls the packages that do the work, and prints. Results go to
+// stdout alone; progress, warnings and hints to stderr. Exit statuses come from
+// the table in package fault.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-registry/cairn/cmd/internal/term"
+	"github.com/cairn-registry/cairn/manifests/fault"
+)
+
+// memoryLimit is the soft limit the runtime's collector works against. The
+// work is bounded by design (16 MiB of blocks in flight, a few MiB of Badger
+// tables); the limit keeps the collector from letting garbage pile up on top.
+// GOMEMLIMIT overrides it.
+const memoryLimit = 48 << 20
+
+// An Env is the world as a command sees it.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Now            func() time.Time
+
+	home string // --home
+	json bool   // --json
+	key  string // --key
+	// shown says that the command has printed its verdict itself: the error
+	// that Main got only carries the exit status.
+	shown bool
+}
+
+// Main runs the command with the process's arguments and streams, and returns
+// its exit status.
+func Main() int {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	env := &Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now}
+	return Run(ctx, env, os.Args[1:])
+}
+
+// Run runs one command line and returns the exit status. A panic below it ends
+// as status 1, with the stack on stderr: it is a defect of cairn.
+func Run(ctx context.Context, env *Env, args []string) (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(env.Stderr, "cairn: internal failure: %v\n%s", p, debug.Stack())
+			status = fault.Internal.ExitStatus()
+		}
+	}()
+	root := newRoot(env)
+	root.SetArgs(args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = fault.Mark(fault.Interrupted, err)
+	}
+	err = markSystem(err)
+	env.report(err)
+	return fault.Of(err).ExitStatus()
+}
+
+// markSystem gives the codes that follow from the operating system's own
+// errors, where nothing nearer has said what they mean.
+func markSystem(err error) error {
+	if fault.Of(err) != fault.Internal {
+		return err
+	}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fault.WithHint(fault.Mark(fault.NoSpace, err), "free some space, then run the same command again: nothing is half-done")
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.Mark(fault.NotFound, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fault.Mark(fault.Denied, err)
+	case errors.Is(err, syscall.EPIPE):
+		return fault.Mark(fault.Interrupted, err)
+	}
+	return err
+}
+
+// report says on stderr what went wrong, and what to do about it. With --json
+// it is an object {error, code, hint}.
+func (env *Env) report(err error) {
+	if env.shown {
+		return
+	}
+	if env.json {
+		body := struct {
+			Error string     `json:"error"`
+			Code  fault.Code `json:"code"`
+			Hint  string     `json:"hint,omitempty"`
+		}{err.Error(), fault.Of(err), fault.Hint(err)}
+		b, _ := json.Marshal(body)
+		fmt.Fprintf(env.Stderr, "%s\n", b)
+		return
+	}
+	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
+	fmt.Fprintf(env.Stderr, "cairn: %s\n", lines[0])
+	for _, line := range lines[1:] {
+		fmt.Fprintf(env.Stderr, "       %s\n", line)
+	}
+	if hint := fault.Hint(err); hint != "" {
+		fmt.Fprintf(env.Stderr, "hint: %s\n", hint)
+	}
+}
+
+// print writes a result: v as one JSON object with --json, else whatever text
+// writes.
+func (env *Env) print(v any, text func(w io.Writer)) error {
+	if !env.json {
+		text(env.Stdout)
+		return nil
+	}
+	e := json.NewEncoder(env.Stdout)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// warn writes a line to stderr.
+func (env *Env) warn(format string, args ...any) {
+	fmt.Fprintf(env.Stderr, "cairn: "+format+"\n", args...)
+}
+
+// note tells a person something that is good to know; scripts are not told.
+func (env *Env) note(format string, args ...any) {
+	if !env.json && term.IsTerminal(env.Stderr) {
+		env.warn(format, args...)
+	}
+}
+
+// bar starts a progress bar on stderr; nothing with --json or without a terminal.
+func (env *Env) bar(label string) *term.Bar {
+	if env.json {
+		return nil
+	}
+	return term.NewBar(env.Stderr, label)
+}
+
+// newRoot builds the command tree.
+func newRoot(env *Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cairn",
+		Short: "A verifiable data contribution registry",
+		Long: `cairn registers datasets so that anyone can check who made them, from what, and
+on which terms. It chunks a folder into blocks with IPFS addresses, signs a
+statement about it, and logs the statement in an append-only, publicly
+checkable log.`,
+		Example: `  cairn add ./weather --name seattle-weather --license CC-PDM-1.0
+  cairn serve --listen 127.0.0.1:8411
+  cairn get seattle-weather -o ./copy
+  cairn audit seattle-weather`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	group(root)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fault.WithHint(fault.Mark(fault.Invalid, err), "see %q", c.CommandPath()+" --help")
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&env.home, "home", "", "home `folder` (default $CAIRN_HOME, else ~/.cairn)")
+	flags.BoolVar(&env.json, "json", false, "print the result as a JSON object")
+	flags.StringVar(&env.key, "key", "", "`name` of the key that signs (default: the config's, else \"default\")")
+
+	root.AddGroup(
+		&cobra.Group{ID: "contribute", Title: "Contribute:"},
+		&cobra.Group{ID: "use", Title: "Find and fetch:"},
+		&cobra.Group{ID: "check", Title: "Check:"},
+		&cobra.Group{ID: "run", Title: "Run a registry:"},
+	)
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("contribute", newInit(env), newKey(env), newProfile(env), newAdd(env), newDemo(env))
+	add("use", newLs(env), newShow(env), newHistory(env), newLineage(env), newGet(env), newCat(env), newCar(env))
+	add("check", newAudit(env), newReceipt(env), newCheck(env))
+	add("run", newServe(env), newLog(env), newRebuild(env), newVersion(env))
+	return root
+}
+
+// group makes c a command that only has subcommands: alone it prints its help,
+// and a word that is none of them is invalid, with the nearest ones named.
+func group(c *cobra.Command) {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		err := fault.New(fault.Invalid, "%s has no command %s", c.CommandPath(), fault.Quote(args[0]))
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			return fault.WithHint(err, "did you mean %s?", strings.Join(near, " or "))
+		}
+		return fault.WithHint(err, "see %q", c.CommandPath()+" --help")
+	}
+	c.SuggestionsMinimumDistance = 2
+}
+
+// exactly returns an argument check that answers with a hint.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return fault.WithHint(fault.New(fault.Invalid, "%s takes %s, not %d arguments", c.CommandPath(), what, len(args)),
+			"see %q", c.CommandPath()+" --help")
+	}
+}

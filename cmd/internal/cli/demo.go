@@ -1,0 +1,280 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-registry/cairn/cmd/internal/auditcli"
+	"github.com/cairn-registry/cairn/cmd/internal/demo"
+	"github.com/cairn-registry/cairn/manifests/fault"
+)
+
+func newDemo(env *Env) *cobra.Command {
+	var keep string
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole main job on a small real dataset, explained",
+		Long: `demo registers a small public-domain dataset that ships with cairn, serves it,
+fetches it back as a stranger, audits it, and shows that damage is found. It
+runs the real commands in a temporary folder, which is removed at the end.`,
+		Example: `  cairn demo
+  cairn demo --keep ./demo     # leave the homes there to look at`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), env, keep) },
+	}
+	c.Flags().StringVar(&keep, "keep", "", "new `folder` to work in and to keep")
+	return c
+}
+
+func runDemo(ctx context.Context, env *Env, keep string) (err error) {
+	dir := keep
+	if keep == "" {
+		if dir, err = os.MkdirTemp("", "cairn-demo-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	} else if err := os.Mkdir(dir, 0o755); err != nil {
+		return fault.WithHint(err, "--keep makes a new folder")
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	d := &demonstration{env: env, dir: dir, start: time.Now()}
+	if err := d.run(ctx); err != nil {
+		return fmt.Errorf("the demo stopped: %w", err)
+	}
+	return nil
+}
+
+// A demonstration runs commands in this process as a person would type them.
+type demonstration struct {
+	env   *Env
+	dir   string
+	start time.Time
+	out   string // what the last command printed
+}
+
+// say explains what comes next.
+func (d *demonstration) say(text string) { fmt.Fprintf(d.env.Stdout, "\n# %s\n", text) }
+
+// command runs a command line in a home and prints both, paths shortened.
+func (d *demonstration) command(ctx context.Context, home string, want int, line ...string) error {
+	fmt.Fprintf(d.env.Stdout, "$ %s\n", d.short(strings.Join(line, " ")))
+	var stdout, stderr bytes.Buffer
+	getenv := func(k string) string {
+		if k == "CAIRN_HOME" {
+			return filepath.Join(d.dir, home)
+		}
+		return ""
+	}
+	status := 0
+	if line[0] == "cairn-audit" {
+		status = auditcli.Run(ctx, &auditcli.Env{Stdout: &stdout, Stderr: &stderr, Getenv: getenv}, line[1:])
+	} else {
+		env := &Env{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Getenv: getenv, Now: d.env.Now}
+		status = Run(ctx, env, line[1:])
+	}
+	d.out = strings.TrimSpace(stdout.String())
+	d.print(stdout.String() + stderr.String())
+	if status != want {
+		return fault.New(fault.Internal, "%s ended with status %d, not %d", line[0], status, want)
+	}
+	if want != 0 {
+		fmt.Fprintf(d.env.Stdout, "  (exit status %d)\n", status)
+	}
+	return nil
+}
+
+func (d *demonstration) short(s string) string { return strings.ReplaceAll(s, d.dir+"/", "") }
+
+// print shows output, indented and not too long.
+func (d *demonstration) print(text string) {
+	if text == "" {
+		return
+	}
+	const most = 36
+	lines := strings.Split(strings.TrimRight(d.short(text), "\n"), "\n")
+	for i, l := range lines {
+		if i == most {
+			fmt.Fprintf(d.env.Stdout, "  … %d more lines\n", len(lines)-most)
+			return
+		}
+		fmt.Fprintf(d.env.Stdout, "  %s\n", strings.TrimRight(l, " "))
+	}
+}
+
+func (d *demonstration) path(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *demonstration) run(ctx context.Context) error {
+	if err := demo.Write(d.path(demo.Name)); err != nil {
+		return err
+	}
+	d.say("The dataset: daily and hourly weather of Seattle, by NOAA, in the public domain.")
+	fmt.Fprintf(d.env.Stdout, "$ ls %s\n", demo.Name)
+	names, err := os.ReadDir(d.path(demo.Name))
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		info, err := n.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(d.env.Stdout, "  %-24s %7d bytes\n", n.Name(), info.Size())
+	}
+
+	d.say("A contributor registers it: one command. It chunks and hashes the files, makes a\n# key and a log because there is none yet, signs a statement, and logs it. What it\n# prints is the data's address, the same that any IPFS tool computes.")
+	if err := d.command(ctx, "contributor", 0, "cairn", "add", d.path(demo.Name), "--name", demo.Name, "--license", demo.License,
+		"--title", "Seattle weather", "--from", "https://www.ncei.noaa.gov/", "--relation", "collectedFrom"); err != nil {
+		return err
+	}
+	root := d.out
+	d.say("The log's key. Whoever wants to check needs it from somebody they believe.")
+	if err := d.command(ctx, "contributor", 0, "cairn", "log", "key"); err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.path("log.vkey"), []byte(d.out+"\n"), 0o644); err != nil {
+		return err
+	}
+	d.say("What was recorded: who, what, on which terms, from what.")
+	if err := d.command(ctx, "contributor", 0, "cairn", "show", demo.Name); err != nil {
+		return err
+	}
+	if err := d.served(ctx, root); err != nil {
+		return err
+	}
+	d.say("A proof to keep. It is checked offline, by another program that links no database.")
+	if err := d.command(ctx, "contributor", 0, "cairn", "receipt", demo.Name, "-o", d.path("weather.cairn.json")); err != nil {
+		return err
+	}
+	if err := d.command(ctx, "stranger", 0, "cairn-audit", "bundle", d.path("weather.cairn.json"), "--policy", d.path("log.vkey")); err != nil {
+		return err
+	}
+	if err := d.damage(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.env.Stdout, `
+# Done in %.1f s. To go on with your own data:
+    go install ./cmd/cairn ./cmd/cairn-audit
+    cairn add ./my-data --name my-data --license CC-BY-4.0
+    cairn serve --listen 127.0.0.1:8411
+    cairn help
+`, time.Since(d.start).Seconds())
+	return nil
+}
+
+// served is the part during which a server runs.
+func (d *demonstration) served(ctx context.Context, root string) (err error) {
+	d.say("The contributor serves it.")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	pr, pw := io.Pipe()
+	ended := make(chan int, 1)
+	fmt.Fprintln(d.env.Stdout, "$ cairn serve --listen 127.0.0.1:0 &")
+	var stderr bytes.Buffer
+	go func() {
+		env := &Env{Stdin: strings.NewReader(""), Stdout: pw, Stderr: &stderr, Now: d.env.Now, Getenv: func(k string) string {
+			return map[string]string{"CAIRN_HOME": d.path("contributor"), "CAIRN_LOG": "error"}[k]
+		}}
+		status := Run(ctx, env, []string{"serve", "--listen", "127.0.0.1:0"})
+		pw.Close()
+		ended <- status
+	}()
+	line := make([]byte, 256)
+	n, err := pr.Read(line)
+	if err != nil {
+		return fault.New(fault.Internal, "the server did not start: %s", stderr.String())
+	}
+	url := strings.TrimSpace(string(line[:n]))
+	d.print(url)
+	go io.Copy(io.Discard, pr)
+	defer func() {
+		stop()
+		if status := <-ended; err == nil && status != 0 {
+			err = fault.New(fault.Internal, "the server ended with status %d: %s", status, stderr.String())
+		}
+	}()
+
+	d.say("A trainer fetches with any HTTP client …")
+	fmt.Fprintf(d.env.Stdout, "$ curl -s %s/ipfs/%s/daily.csv | head -3\n", url, root)
+	resp, err := http.Get(url + "/ipfs/" + root + "/daily.csv")
+	if err != nil {
+		return err
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return errors.Join(err, fault.New(fault.Internal, "the server answers %s", resp.Status))
+	}
+	d.print(strings.Join(strings.SplitN(string(b), "\n", 4)[:3], "\n"))
+
+	d.say("… or with cairn, in a home of their own, every block hashed on the way.")
+	if err := d.command(ctx, "stranger", 0, "cairn", "get", root, "--from", url, "-o", d.path("copy")); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.env.Stdout, "$ diff -r %s copy\n", demo.Name)
+	if err := d.same(); err != nil {
+		return err
+	}
+	d.say("An auditor checks all of it over HTTP and believes nobody but that key.")
+	return d.command(ctx, "stranger", 0, "cairn-audit", "dataset", demo.Name, "--registry", url, "--policy", d.path("log.vkey"))
+}
+
+// same compares what was fetched with what was added.
+func (d *demonstration) same() error {
+	names, err := os.ReadDir(d.path(demo.Name))
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		x, err := os.ReadFile(filepath.Join(d.path(demo.Name), n.Name()))
+		if err != nil {
+			return err
+		}
+		y, err := os.ReadFile(filepath.Join(d.path("copy"), n.Name()))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(x, y) {
+			return fault.New(fault.Internal, "%s differs from the original", n.Name())
+		}
+	}
+	fmt.Fprintln(d.env.Stdout, "  (no difference)")
+	return nil
+}
+
+// damage flips one bit of a stored block and shows what an audit says.
+func (d *demonstration) damage(ctx context.Context) error {
+	d.say("Now one bit of one stored byte is changed behind cairn's back.")
+	name := filepath.Join(d.path("contributor"), "blocks/packs/data-00000001.car")
+	const offset = 2000
+	fmt.Fprintf(d.env.Stdout, "$ flip-a-bit %s %d\n", d.short(name), offset)
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], offset); err != nil {
+		return err
+	}
+	b[0] ^= 1
+	if _, err := f.WriteAt(b[:], offset); err != nil {
+		return err
+	}
+	if err := d.command(ctx, "contributor", fault.Unverified.ExitStatus(), "cairn", "check"); err != nil {
+		return err
+	}
+	d.say("It is found and named, and get refuses to hand out what does not verify.")
+	return nil
+}

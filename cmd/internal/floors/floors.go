@@ -1,0 +1,89 @@
+// Package floors holds the rules of the house as a table: which package may
+// import which, and why. Its test reads every import in the module and every
+// dependency of the two commands, and fails on the first rule that is broken.
+package floors
+
+// Module is the path of this module.
+const Module = "github.com/cairn-registry/cairn"
+
+// A Rule forbids imports. From and To are import paths without the module
+// prefix where they are cairn's own; a trailing "/..." takes everything below
+// too. To names what From must not import; Except lists what it may after all.
+type Rule struct {
+	From   string
+	To     []string
+	Except []string
+	Why    string
+}
+
+// Rules are checked against direct imports, tests left out.
+var Rules = []Rule{
+	{
+		From: "manifests/...",
+		To:   []string{"ingest/...", "registry/...", "cmd/..."},
+		Why:  "floor 1 says what things are; it knows nobody above it",
+	},
+	{
+		From: "manifests/...",
+		To:   []string{"os", "net", "net/http", "os/exec", "path/filepath", "io/fs", "log", "log/slog", "github.com/ipfs/boxo/...", "github.com/dgraph-io/badger/..."},
+		Why:  "floor 1 is pure, so that whoever distrusts us can run it: no files, no network, no logging, no database",
+	},
+	{
+		From: "ingest/...",
+		To:   []string{"registry/...", "cmd/..."},
+		Why:  "ingest and registry stand side by side and do not know each other",
+	},
+	{
+		From:   "registry/...",
+		To:     []string{"ingest/...", "cmd/..."},
+		Except: []string{"registry/api", "registry/gateway"},
+		Why:    "only the HTTP half-floor joins blocks and log",
+	},
+	{
+		From: "registry",
+		To:   []string{"registry/api", "registry/gateway", "registry/client", "registry/audit", "registry/wire"},
+		Why:  "nothing below the HTTP half-floor imports it",
+	},
+	{From: "registry/fold", To: []string{"registry/index", "registry/translog", "registry"}, Why: "the state machine reads a View, not a database"},
+	{From: "registry/index", To: []string{"registry/translog", "registry"}, Why: "the index is filled by the follower, it does not follow"},
+	{From: "registry/translog", To: []string{"registry/index", "registry/fold", "registry"}, Why: "the log knows leaves, not what they mean"},
+	{
+		From:   "registry/audit",
+		To:     []string{"registry/..."},
+		Except: []string{"registry/audit"},
+		Why:    "an auditor trusts nothing the registry's code says; the client hands in evidence through an interface",
+	},
+	{From: "registry/wire", To: []string{"registry", "registry/index", "registry/fold", "registry/translog", "registry/api"}, Why: "bodies on the wire are read by clients that link no database"},
+	{From: "registry/client", To: []string{"registry", "registry/index", "registry/fold", "registry/translog", "registry/api", "registry/gateway"}, Why: "the client links no database"},
+	{From: "cmd/cairn", To: []string{"manifests/...", "ingest/...", "registry/..."}, Why: "main only calls cli.Main"},
+}
+
+// OnlyImporter names packages outside the module that one place alone may
+// import, so that they can be replaced there.
+var OnlyImporter = []struct {
+	Package string
+	By      []string
+	Why     string
+}{
+	{"github.com/dgraph-io/badger/...", []string{"registry/index", "ingest/blocks/pack"}, "two indexes, each behind its own package"},
+	{"github.com/transparency-dev/tessera/...", []string{"registry/translog"}, "the log's engine"},
+	{"github.com/spf13/cobra", []string{"cmd/internal/cli"}, "the command line's library"},
+	{"github.com/vbauerster/mpb/...", []string{"cmd/internal/term"}, "progress bars"},
+	{"github.com/github/go-spdx/...", []string{"manifests/terms"}, "the licence list"},
+	{"filippo.io/age/...", []string{"cmd/internal/keyring"}, "passphrases on keys"},
+	{"github.com/ipfs/boxo/gateway", []string{"registry/gateway"}, "boxo is frozen upstream: each part of it stands behind one package"},
+	{"go.yaml.in/yaml/...", []string{"manifests", "cmd/internal/config"}, "YAML is how people write, never how cairn stores"},
+}
+
+// Unlinked names what a command must not link, directly or through others.
+var Unlinked = []struct {
+	Command  string
+	Packages []string
+	Why      string
+}{
+	{
+		"cmd/cairn-audit",
+		[]string{"github.com/dgraph-io/badger/...", "github.com/ipfs/boxo/...", "github.com/libp2p/go-libp2p/...", "github.com/transparency-dev/tessera/...", "github.com/aws/..."},
+		"an auditor must not have to build a database and a peer network to check a receipt",
+	},
+}
