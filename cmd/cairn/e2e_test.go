@@ -136,12 +136,20 @@ func vmHWM(pid int) int64 {
 // serve starts the server and returns its base URL; it is stopped with the test.
 func (p *person) serve(args ...string) string {
 	p.t.Helper()
+	url, stop := p.serveUntil(args...)
+	p.t.Cleanup(stop)
+	return url
+}
+
+// serveUntil is serve with a function that stops the server.
+func (p *person) serveUntil(args ...string) (url string, stop func()) {
+	p.t.Helper()
 	cmd := p.command(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
 	url, err := startServer(cmd)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.t.Cleanup(func() {
+	return url, sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		timer := time.AfterFunc(40*time.Second, func() { cmd.Process.Kill() })
 		defer timer.Stop()
@@ -149,7 +157,6 @@ func (p *person) serve(args ...string) string {
 			p.t.Errorf("serve ended with %v after SIGTERM, want status 0", err)
 		}
 	})
-	return url
 }
 
 // keystream writes n bytes that do not compress, the same for the same seed.

@@ -155,21 +155,25 @@ func cmdServeStop(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value("servers").(*servers).stop()
 }
 
-// fetch [-H NAME=VALUE] STATUS PATH FILE gets a path from the running server;
-// FILE is - for a check of the status alone. Headers go to FILE.headers.
+// fetch [-X METHOD] [-H NAME=VALUE] STATUS PATH FILE asks the running server for
+// a path; FILE is - for a check of the status alone. Headers go to FILE.headers.
 func cmdFetch(ts *testscript.TestScript, neg bool, args []string) {
 	var header http.Header = make(http.Header)
-	for len(args) > 1 && args[0] == "-H" {
-		k, v, _ := strings.Cut(args[1], "=")
-		header.Set(k, v)
+	method := http.MethodGet
+	for len(args) > 1 && (args[0] == "-H" || args[0] == "-X") {
+		if k, v, _ := strings.Cut(args[1], "="); args[0] == "-H" {
+			header.Set(k, v)
+		} else {
+			method = args[1]
+		}
 		args = args[2:]
 	}
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: fetch [-H name=value] status path file")
+		ts.Fatalf("usage: fetch [-X method] [-H name=value] status path file")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.Getenv("URL")+args[1], nil)
+	req, err := http.NewRequestWithContext(ctx, method, ts.Getenv("URL")+args[1], nil)
 	ts.Check(err)
 	req.Header = header
 	resp, err := http.DefaultTransport.RoundTrip(req)
@@ -178,7 +182,7 @@ func cmdFetch(ts *testscript.TestScript, neg bool, args []string) {
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	if strconv.Itoa(resp.StatusCode) != args[0] {
-		ts.Fatalf("GET %s: %s, want %s\n%.500s", args[1], resp.Status, args[0], body)
+		ts.Fatalf("%s %s: %s, want %s\n%.500s", method, args[1], resp.Status, args[0], body)
 	}
 	if args[2] != "-" {
 		ts.Check(os.WriteFile(ts.MkAbs(args[2]), body, 0o666))
