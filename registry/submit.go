@@ -194,7 +194,9 @@ func (r *Registry) foresee(leaf, envelope []byte) error {
 		if err != nil {
 			return err
 		}
-		res, err := fold.Apply(v, r.origin, s.Applied(), leaf, envelope)
+		// The index may stand behind the published log, which the signer saw.
+		at := max(s.Applied(), r.tlog.Published().Size)
+		res, err := fold.Apply(v, r.origin, at, leaf, envelope)
 		if err != nil || res.Verdict != fold.Rejected {
 			return err
 		}

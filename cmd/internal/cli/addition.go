@@ -311,7 +311,7 @@ func (a *addition) answer(r addResult) error {
 		if r.Version != "" {
 			name += "@" + r.Version
 		}
-		a.env.warn("%s: %s in %s files; %s", name, term.Bytes(r.Bytes), term.Count(r.Files), state)
+		a.env.warn("%s: %s in %s; %s", name, term.Bytes(r.Bytes), term.Files(r.Files), state)
 	}
 	// As stock tools print it: CIDv0 under the profile of 2015.
 	return a.env.print(r, func(w io.Writer) { fmt.Fprintln(w, d.Root) })

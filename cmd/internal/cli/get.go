@@ -76,7 +76,7 @@ func runGet(ctx context.Context, env *Env, f found, out, links string) error {
 			env.warn("warning: symlink %s -> %s not written", fault.Printable(l.Path), fault.Printable(l.Target))
 		}
 	}
-	env.note("%s in %s files, verified", term.Bytes(r.Bytes), term.Count(r.Files))
+	env.note("%s in %s, verified", term.Bytes(r.Bytes), term.Files(r.Files))
 	if !env.json {
 		return nil
 	}

@@ -96,5 +96,5 @@ func list(ctx context.Context, env *Env, limit int, page func(after uint64, limi
 }
 
 func row(t io.Writer, d wire.Dataset) {
-	fmt.Fprintf(t, "%s@%s\t%s\t%s\t%s files\t%s\t%s\n", d.Name, d.Version, d.License, term.Bytes(d.Bytes), term.Count(d.FileCount), d.Root, d.Publisher)
+	fmt.Fprintf(t, "%s@%s\t%s\t%s\t%s\t%s\t%s\n", d.Name, d.Version, d.License, term.Bytes(d.Bytes), term.Files(d.FileCount), d.Root, d.Publisher)
 }

@@ -58,7 +58,7 @@ func describeDataset(w io.Writer, d wire.Dataset) {
 	line("publisher", "%s", d.Publisher)
 	line("licence", "%s", d.License)
 	line("data", "%s", d.Root)
-	line("size", "%s in %s files", term.Bytes(d.Bytes), term.Count(d.FileCount))
+	line("size", "%s in %s", term.Bytes(d.Bytes), term.Files(d.FileCount))
 	for _, c := range d.Contributors {
 		signed := "signed"
 		if !c.Signed {

@@ -49,6 +49,9 @@ func (o Outbox) Flush(ctx context.Context, submit func(context.Context, []byte) 
 	}
 	for _, name := range names {
 		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its own command has finished it
+		}
 		if err != nil {
 			return finished, err
 		}

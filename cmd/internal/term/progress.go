@@ -78,7 +78,7 @@ func (b *Bar) counts(current int64) string {
 		s += " of " + humanize.IBytes(uint64(total))
 	}
 	if n := b.files.Load(); n > 0 {
-		s += ", " + humanize.Comma(n) + " files"
+		s += ", " + Files(n)
 	}
 	return s + " "
 }
@@ -111,3 +111,11 @@ func Bytes(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 // Count returns n with separators between thousands.
 func Count(n int64) string { return humanize.Comma(n) }
+
+// Files returns "1 file", "2,000 files".
+func Files(n int64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return Count(n) + " files"
+}
