@@ -37,6 +37,9 @@ type Env struct {
 	Getenv         func(string) string
 	Now            func() time.Time
 
+	// probe runs the hidden command that reads an index in a process of its own.
+	probe func(dir, origin string) error
+
 	home string // --home
 	json bool   // --json
 	key  string // --key
@@ -57,7 +60,7 @@ func Main() int {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	env := &Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now}
+	env := &Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now, probe: probeIndex}
 	return Run(ctx, env, os.Args[1:])
 }
 
@@ -206,6 +209,7 @@ checkable log.`,
 	add("use", newLs(env), newShow(env), newHistory(env), newLineage(env), newGet(env), newCat(env), newCar(env))
 	add("check", newAudit(env), newReceipt(env), newCheck(env))
 	add("run", newServe(env), newLog(env), newRebuild(env), newVersion(env))
+	root.AddCommand(newProbe())
 	return root
 }
 

@@ -74,7 +74,7 @@ func joinClose(ctx context.Context, err error, c *daemon.Conn) error {
 
 // options are what a home is opened with.
 func (env *Env) options(cfg config.Config) daemon.Options {
-	return daemon.Options{Config: cfg, Log: env.logger(slog.LevelError + 1), Version: version()}
+	return daemon.Options{Config: cfg, Log: env.logger(slog.LevelError + 1), Version: version(), Probe: env.probe}
 }
 
 func noRegistry(dir string) error {

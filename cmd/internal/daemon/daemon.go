@@ -36,6 +36,9 @@ type Options struct {
 	Config  config.Config
 	Log     *slog.Logger
 	Version string // of the program, told to whoever asks
+	// Probe, when set, reads an index that was not closed cleanly in a child
+	// process: a damaged table can end the process that maps it.
+	Probe func(dir, origin string) error
 }
 
 // A Home is a home folder that this process owns.
@@ -128,7 +131,12 @@ func (h *Home) registryConfig() (registry.Config, error) {
 	if err != nil {
 		return registry.Config{}, fmt.Errorf("the log key: %w", err)
 	}
+	var probe func(string) error
+	if h.Probe != nil {
+		probe = func(dir string) error { return h.Probe(dir, signer.Name()) }
+	}
 	return registry.Config{
+		Probe:    probe,
 		Dir:      h.Dir,
 		Blocks:   store,
 		VKey:     vkey,
