@@ -38,6 +38,7 @@ checked.`,
 }
 
 func runCheck(ctx context.Context, env *Env, conn *daemon.Conn) error {
+	env.roomy()
 	r := new(wire.CheckReport)
 	if conn.Home != nil {
 		// The files first, as they lie there: opening the log mends what a crash
@@ -109,6 +110,7 @@ func runRebuild(ctx context.Context, env *Env) (err error) {
 	if c.Home == nil {
 		return fault.WithHint(fault.New(fault.Busy, "a server has this home open"), "stop \"cairn serve\" first")
 	}
+	env.roomy()
 	start := env.Now()
 	n, digest, err := c.Home.Rebuild(ctx, nil)
 	if err != nil {

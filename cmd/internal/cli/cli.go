@@ -30,6 +30,17 @@ import (
 // GOMEMLIMIT overrides it.
 const memoryLimit = 48 << 20
 
+// registryMemory is that limit for commands that do not read a contributor's
+// data but work the registry: a server under load, a replay.
+const registryMemory = 160 << 20
+
+// roomy raises the memory limit for a command that works the registry.
+func (env *Env) roomy() {
+	if env.limited {
+		debug.SetMemoryLimit(registryMemory)
+	}
+}
+
 // An Env is the world as a command sees it.
 type Env struct {
 	Stdin          io.Reader
@@ -39,6 +50,8 @@ type Env struct {
 
 	// probe runs the hidden command that reads an index in a process of its own.
 	probe func(dir, origin string) error
+
+	limited bool // the process's memory limit is ours to set
 
 	home string // --home
 	json bool   // --json
@@ -51,7 +64,8 @@ type Env struct {
 // Main runs the command with the process's arguments and streams, and returns
 // its exit status.
 func Main() int {
-	if os.Getenv("GOMEMLIMIT") == "" {
+	limited := os.Getenv("GOMEMLIMIT") == ""
+	if limited {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,7 +74,7 @@ func Main() int {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
-	env := &Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now, probe: probeIndex}
+	env := &Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now, probe: probeIndex, limited: limited}
 	return Run(ctx, env, os.Args[1:])
 }
 

@@ -43,6 +43,7 @@ func runServe(ctx context.Context, env *Env, listen string) (err error) {
 	if listen == "" {
 		listen = cfg.Listen
 	}
+	env.roomy()
 	o := env.options(cfg)
 	o.Log = env.logger(slog.LevelInfo)
 	c, err := daemon.Connect(ctx, dir, o)
