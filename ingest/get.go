@@ -18,6 +18,7 @@ import (
 	mh "github.com/multiformats/go-multihash"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cairn-registry/cairn/ingest/internal/direct"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 )
@@ -28,6 +29,8 @@ const (
 	getInFlight = 16
 	// getFiles bounds the files that are written at a time.
 	getFiles = 8
+	// minDirect is the smallest leaf that is worth a write past the page cache.
+	minDirect = 128 << 10
 	// partSuffix ends the name of a file that is not whole yet.
 	partSuffix = ".cairn-part"
 )
@@ -239,7 +242,9 @@ func (g *getter) writeFile(name string, e unixfs.Entry) error {
 	if err != nil {
 		return err
 	}
-	size, err := g.fill(f, e)
+	w := &leafWriter{f: f, open: func() (*os.File, error) { return g.dir.OpenFile(part, os.O_WRONLY|direct.Flag, 0) }}
+	size, err := g.fill(w, e)
+	w.close()
 	if err == nil {
 		err = f.Truncate(size)
 	}
@@ -312,7 +317,8 @@ func holds(f io.ReaderAt, l unixfs.Leaf) bool {
 
 // fill writes the leaves of a file that f does not hold yet, several at a time,
 // and returns the file's size.
-func (g *getter) fill(f *os.File, e unixfs.Entry) (int64, error) {
+func (g *getter) fill(w *leafWriter, e unixfs.Entry) (int64, error) {
+	f := w.f
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err
@@ -334,7 +340,7 @@ func (g *getter) fill(f *os.File, e unixfs.Entry) (int64, error) {
 		}
 		group.Go(func() error {
 			defer func() { <-g.slots }()
-			n, err := g.leaf(ctx, f, l)
+			n, err := g.leaf(ctx, w, l)
 			raise(&end, int64(l.Off)+n)
 			return err
 		})
@@ -366,7 +372,7 @@ func raise(a *atomic.Int64, n int64) {
 	}
 }
 
-func (g *getter) leaf(ctx context.Context, f *os.File, l unixfs.Leaf) (int64, error) {
+func (g *getter) leaf(ctx context.Context, w *leafWriter, l unixfs.Leaf) (int64, error) {
 	b, err := g.src.Block(ctx, l.CID)
 	if err != nil {
 		return 0, err
@@ -378,9 +384,38 @@ func (g *getter) leaf(ctx context.Context, f *os.File, l unixfs.Leaf) (int64, er
 	if l.Known && uint64(len(p)) != l.Size {
 		return 0, fault.New(fault.Invalid, "block %s: its parent claims %d bytes, there are %d", l.CID, l.Size, len(p))
 	}
-	n, err := f.WriteAt(p, int64(l.Off))
+	n, err := w.writeAt(p, int64(l.Off))
 	g.advance(int64(n))
 	return int64(n), err
+}
+
+// A leafWriter writes leaves into a file, large ones directly. Its methods but
+// close may be called concurrently.
+type leafWriter struct {
+	f    *os.File
+	open func() (*os.File, error) // the same file for direct writes
+
+	once sync.Once
+	d    *os.File // nil where direct writes do not work
+}
+
+func (w *leafWriter) writeAt(p []byte, off int64) (int, error) {
+	if len(p) < minDirect || !direct.Aligned(p, off) {
+		return w.f.WriteAt(p, off)
+	}
+	w.once.Do(func() { w.d, _ = w.open() })
+	if w.d != nil {
+		if n, err := w.d.WriteAt(p, off); err == nil {
+			return n, nil
+		}
+	}
+	return w.f.WriteAt(p, off) // says what is wrong, if it is not the way
+}
+
+func (w *leafWriter) close() {
+	if w.d != nil {
+		w.d.Close()
+	}
 }
 
 func (g *getter) advance(n int64) {

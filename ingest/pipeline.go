@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path"
@@ -66,7 +65,7 @@ type adder struct {
 	dirs     []*openDir
 	spare    []*dag.DirBuilder
 	list     *listBuilder
-	whole    hash.Hash
+	whole    *fileHash
 }
 
 // A step is one item on its way to assemble.
@@ -98,6 +97,7 @@ type chunk struct {
 	stat   source.Stat // of a small file, when it was read
 	err    error
 	ready  chan struct{}
+	lent   bool // to the hashing of the whole file, which gives it back
 }
 
 func (a *adder) run(ctx context.Context, root string) error {
@@ -106,7 +106,8 @@ func (a *adder) run(ctx context.Context, root string) error {
 	a.free = make(chan []byte, inFlight>>20)
 	a.file = dag.NewFile(a.o.Profile, a.counted())
 	a.list = &listBuilder{a: a, file: dag.NewFile(dag.ProfileV1_2025, a.counted())}
-	a.whole = sha256.New()
+	a.whole = newFileHash()
+	defer a.whole.close()
 
 	g, run := errgroup.WithContext(ctx)
 	order := make(chan *step, queued)
@@ -462,7 +463,7 @@ func (a *adder) takeChunks(ctx context.Context, s *step) (*cached, error) {
 	e := new(cached)
 	var failed error
 	n := 0
-	a.whole.Reset()
+	a.whole.reset()
 	a.file.Reset()
 	for c := range s.chunks {
 		select {
@@ -479,7 +480,9 @@ func (a *adder) takeChunks(ctx context.Context, s *step) (*cached, error) {
 			e.stat = c.stat
 			failed = a.leaf(ctx, c, single, e)
 		}
-		a.done(c)
+		if !c.lent {
+			a.done(c)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -505,15 +508,20 @@ func (a *adder) leaf(ctx context.Context, c *chunk, single bool, e *cached) erro
 	if _, err := a.counted().Append(ctx, a.o.Profile.LeafCID(c.digest), c.buf); err != nil {
 		return err
 	}
+	size := len(c.buf)
 	switch {
 	case single && a.o.Profile.RawLeaves:
 		e.sha256 = c.digest
-	case !a.o.NoFileHash:
-		a.whole.Write(c.data)
+	case a.o.NoFileHash:
+	case single:
+		e.sha256 = sha256.Sum256(c.data)
+	default:
+		c.lent = true
+		a.whole.add(c.data, func() { a.done(c) })
 	}
 	a.progress.Bytes += int64(c.n)
 	a.report(false)
-	return a.file.AddLeaf(ctx, c.digest, c.n, len(c.buf))
+	return a.file.AddLeaf(ctx, c.digest, c.n, size)
 }
 
 func (a *adder) finishFile(ctx context.Context, e *cached, chunks int) (*cached, error) {
@@ -530,7 +538,7 @@ func (a *adder) finishFile(ctx context.Context, e *cached, chunks int) (*cached,
 		return nil, err
 	}
 	if e.sha256 == ([32]byte{}) && !a.o.NoFileHash {
-		a.whole.Sum(e.sha256[:0])
+		e.sha256 = a.whole.sum()
 	}
 	return e, nil
 }
@@ -543,7 +551,7 @@ func (a *adder) readAgain(ctx context.Context, it *source.Item) (*cached, error)
 	}
 	defer f.Close()
 	e := &cached{stat: stat}
-	a.whole.Reset()
+	a.whole.reset()
 	a.file.Reset()
 	split := a.chunker.Split(io.NewSectionReader(f, 0, stat.Size))
 	n, read := 0, int64(0)

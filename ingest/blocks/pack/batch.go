@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sys/unix"
 
+	"github.com/cairn-registry/cairn/ingest/internal/direct"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
@@ -19,10 +20,8 @@ import (
 const (
 	// autoBytes and autoBlocks bound what a batch holds uncommitted: the map of
 	// its blocks stays below 8 MiB, and a crash loses at most this much work.
-	autoBytes  = 256 << 20
+	autoBytes  = 1 << 30
 	autoBlocks = 50_000
-	// writeSize is the size of one write: many small blocks become one.
-	writeSize = 1 << 20
 	// minFree is what must stay free on the disk: room for Badger's memtables,
 	// which die of SIGBUS on a full disk, and for closing in order.
 	minFree = 64 << 20
@@ -48,8 +47,7 @@ type Batch struct {
 	closed bool
 
 	run     *run
-	buf     []byte // frames not yet written
-	bufAt   int64  // offset of buf in the pack
+	out     *direct.Writer // nil before the first block since a commit
 	pending map[[32]byte]location
 	order   [][32]byte
 	bytes   int64
@@ -114,7 +112,12 @@ func (b *Batch) start() error {
 		}
 	}
 	b.run = newRun(t.pack.id.String())
-	b.bufAt = t.end
+	if b.out == nil {
+		var err error
+		if b.out, err = direct.NewWriter(t.pack.f, t.end); err != nil {
+			return b.s.fail(err)
+		}
+	}
 	return nil
 }
 
@@ -183,11 +186,11 @@ func (b *Batch) Append(ctx context.Context, c cid.Cid, data []byte) (stored bool
 	if err := b.start(); err != nil {
 		return false, err
 	}
-	off := b.bufAt + int64(len(b.buf))
+	off := b.out.Offset()
 	var hb [maxFrameHeader]byte
 	h := appendFrameHeader(hb[:0], c, len(data))
-	if err := b.write(h, data); err != nil {
-		return false, err
+	if err := b.out.Write(h, data); err != nil {
+		return false, b.broken(err)
 	}
 	id := c.Bytes()
 	b.pending[d] = location{b.t.series, b.t.num, off, len(data), append([]byte(nil), id[:len(id)-32]...)}
@@ -203,68 +206,6 @@ func (b *Batch) Append(ctx context.Context, c cid.Cid, data []byte) (stored bool
 // appended right behind a real one, where none can stand.
 func isCommitLike(data []byte) bool {
 	return len(data) < 512 && len(data) >= len(commitPrefix) && string(data[:len(commitPrefix)]) == string(commitPrefix)
-}
-
-// write adds a frame to the buffer, and the buffer to the pack when it is full.
-// A large block goes to the pack without being copied.
-func (b *Batch) write(h, data []byte) error {
-	if b.buf == nil {
-		b.buf = make([]byte, 0, writeSize)
-	}
-	if len(b.buf)+len(h)+len(data) <= cap(b.buf) {
-		b.buf = append(append(b.buf, h...), data...)
-		return nil
-	}
-	if len(data) < writeSize/4 {
-		if err := b.flush(); err != nil {
-			return err
-		}
-		b.buf = append(append(b.buf, h...), data...)
-		return nil
-	}
-	if err := b.writev(b.buf, h, data); err != nil {
-		return err
-	}
-	b.buf = b.buf[:0]
-	return nil
-}
-
-func (b *Batch) flush() error {
-	if len(b.buf) == 0 {
-		return nil
-	}
-	if err := b.writev(b.buf); err != nil {
-		return err
-	}
-	b.buf = b.buf[:0]
-	return nil
-}
-
-// writev writes parts one behind another at bufAt.
-func (b *Batch) writev(parts ...[]byte) error {
-	fd := int(b.t.pack.f.Fd())
-	var iov [][]byte
-	total := 0
-	for _, p := range parts {
-		if len(p) > 0 {
-			iov = append(iov, p)
-			total += len(p)
-		}
-	}
-	n, err := unix.Pwritev(fd, iov, b.bufAt)
-	if err == nil && n < total {
-		// A short write: say what is missing piece by piece.
-		rest := make([]byte, 0, total)
-		for _, p := range iov {
-			rest = append(rest, p...)
-		}
-		_, err = b.t.pack.f.WriteAt(rest[n:], b.bufAt+int64(n))
-	}
-	if err != nil {
-		return b.broken(&os.PathError{Op: "write", Path: b.t.pack.f.Name(), Err: err})
-	}
-	b.bufAt += int64(total)
-	return nil
 }
 
 // broken handles a failed write: what is behind the last commit is cut off; a
@@ -306,23 +247,24 @@ func (b *Batch) Commit(ctx context.Context) error {
 		return err
 	}
 	t := b.t
-	at := b.bufAt + int64(len(b.buf))
+	at := b.out.Offset()
 	sealed := at >= b.s.o.MaxPack
 	payload, err := cjson.Marshal(b.run.commit(at, sealed))
 	if err != nil {
 		return err
 	}
 	var hb [maxFrameHeader]byte
-	if err := b.write(appendFrameHeader(hb[:0], cjson.RawCID(payload), len(payload)), payload); err != nil {
-		return err
+	err = b.out.Write(appendFrameHeader(hb[:0], cjson.RawCID(payload), len(payload)), payload)
+	if err == nil {
+		err = b.out.Flush()
 	}
-	if err := b.flush(); err != nil {
-		return err
+	if err != nil {
+		return b.broken(err)
 	}
 	if err := t.pack.f.Sync(); err != nil {
 		return b.s.fail(noSpace(err))
 	}
-	row := packRow{end: b.bufAt, frames: t.row.frames + b.run.frames + 1, blocks: t.row.blocks + int64(len(b.order)), sealed: sealed}
+	row := packRow{end: b.out.Offset(), frames: t.row.frames + b.run.frames + 1, blocks: t.row.blocks + int64(len(b.order)), sealed: sealed}
 	if err := b.s.indexBlocks(t.pack.id, b.order, b.pending, row); err != nil {
 		return b.s.fail(err)
 	}
@@ -331,7 +273,18 @@ func (b *Batch) Commit(ctx context.Context) error {
 	b.order = b.order[:0]
 	b.bytes = 0
 	b.run = nil
+	if sealed {
+		b.release()
+	}
 	return nil
+}
+
+// release ends the writing into the pack.
+func (b *Batch) release() {
+	if b.out != nil {
+		b.out.Close()
+		b.out = nil
+	}
 }
 
 // indexBlocks writes locations, and with the last of them the pack's row.
@@ -360,7 +313,7 @@ func (s *Store) indexBlocks(id packID, order [][32]byte, where map[[32]byte]loca
 
 // abort cuts off what is behind the last commit.
 func (b *Batch) abort() error {
-	b.buf = b.buf[:0]
+	b.release()
 	clear(b.pending)
 	b.order = b.order[:0]
 	b.run = nil
@@ -377,6 +330,7 @@ func (b *Batch) Close() error {
 	}
 	b.closed = true
 	defer func() { <-b.t.sem }()
+	defer b.release()
 	if len(b.order) == 0 && b.run == nil {
 		return nil
 	}

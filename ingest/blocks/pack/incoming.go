@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/internal/direct"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
@@ -23,8 +24,9 @@ var incomingID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 // the store adopts the pack. It is used by one goroutine.
 type IncomingWriter struct {
 	name string
-	b    Batch
-	t    tail
+	f    *os.File
+	out  *direct.Writer
+	run  *run
 	seen map[[32]byte]bool
 }
 
@@ -57,10 +59,13 @@ func CreateIncoming(dir, id string) (*IncomingWriter, error) {
 		os.Remove(name)
 		return nil, noSpace(err)
 	}
-	w := &IncomingWriter{name: name, seen: make(map[[32]byte]bool)}
-	w.t = tail{pack: &packFile{f: f}, end: int64(len(header))}
-	w.b = Batch{s: &Store{dir: dir}, t: &w.t, run: newRun(incomingPrefix + id), bufAt: w.t.end}
-	return w, nil
+	out, err := direct.NewWriter(f, int64(len(header)))
+	if err != nil {
+		f.Close()
+		os.Remove(name)
+		return nil, err
+	}
+	return &IncomingWriter{name: name, f: f, out: out, run: newRun(incomingPrefix + id), seen: make(map[[32]byte]bool)}, nil
 }
 
 // Append adds a block; stored is false for one that this pack has already.
@@ -82,44 +87,47 @@ func (w *IncomingWriter) Append(ctx context.Context, c cid.Cid, data []byte) (st
 	}
 	var hb [maxFrameHeader]byte
 	h := appendFrameHeader(hb[:0], c, len(data))
-	if err := w.b.write(h, data); err != nil {
-		return false, err
+	if err := w.out.Write(h, data); err != nil {
+		return false, noSpace(err)
 	}
-	w.b.run.add(h)
+	w.run.add(h)
 	w.seen[d] = true
 	return true, nil
 }
 
 // Commit makes what was appended durable. Only what is committed is adopted.
 func (w *IncomingWriter) Commit(context.Context) error {
-	if w.b.run.frames == 0 {
+	if w.run.frames == 0 {
 		return nil
 	}
-	payload, err := cjson.Marshal(w.b.run.commit(w.b.bufAt+int64(len(w.b.buf)), false))
+	payload, err := cjson.Marshal(w.run.commit(w.out.Offset(), false))
 	if err != nil {
 		return err
 	}
 	var hb [maxFrameHeader]byte
-	if err := w.b.write(appendFrameHeader(hb[:0], cjson.RawCID(payload), len(payload)), payload); err != nil {
-		return err
+	err = w.out.Write(appendFrameHeader(hb[:0], cjson.RawCID(payload), len(payload)), payload)
+	if err == nil {
+		err = w.out.Flush()
 	}
-	if err := w.b.flush(); err != nil {
-		return err
+	if err == nil {
+		err = w.f.Sync()
 	}
-	if err := w.t.pack.f.Sync(); err != nil {
+	if err != nil {
 		return noSpace(err)
 	}
-	w.t.end = w.b.bufAt
-	w.b.run.reset()
+	w.run.reset()
 	return syncDir(filepath.Dir(w.name))
 }
 
 // Close closes the file, which stays to be adopted.
-func (w *IncomingWriter) Close() error { return w.t.pack.f.Close() }
+func (w *IncomingWriter) Close() error {
+	w.out.Close()
+	return w.f.Close()
+}
 
 // Abort closes the file and removes it.
 func (w *IncomingWriter) Abort() error {
-	return errors.Join(w.t.pack.f.Close(), os.Remove(w.name))
+	return errors.Join(w.Close(), os.Remove(w.name))
 }
 
 // Adopt makes the private pack id a pack of the data series: it is scanned

@@ -20,6 +20,7 @@ import (
 	block "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	"golang.org/x/sys/unix"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
@@ -286,12 +287,12 @@ func (s *Store) read(c cid.Cid, l location) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := l.frameHeaderLen()
-	b := make([]byte, head+int64(l.size))
-	if _, err := p.f.ReadAt(b, l.offset); err != nil {
+	// The header is read into a place of its own, so that a large block lies on
+	// a page: whoever writes it to a file can do so directly.
+	head, data := make([]byte, l.frameHeaderLen()), make([]byte, l.size)
+	if err := readFrame(p.f, head, data, l.offset); err != nil {
 		return nil, fault.New(fault.Unverified, "%s, offset %d: the block %s cannot be read: %w", id, l.offset, c, err)
 	}
-	data := b[head:]
 	if s.o.Verify == Once {
 		key := string(blockKey([32]byte{})) + id.String() + strconv.FormatInt(l.offset, 10)
 		if _, seen := s.verified.Load(key); seen {
@@ -303,10 +304,30 @@ func (s *Store) read(c cid.Cid, l location) ([]byte, error) {
 			}
 		}()
 	}
-	if err = s.check(c, l, b[:head], data); err != nil {
+	if err = s.check(c, l, head, data); err != nil {
 		return nil, err
 	}
 	return data, nil
+}
+
+// readFrame reads a frame's header and data in one go.
+func readFrame(f *os.File, head, data []byte, off int64) error {
+	if conn, err := f.SyscallConn(); err == nil && len(data) > 0 {
+		whole := false
+		err := conn.Control(func(fd uintptr) {
+			n, err := unix.Preadv(int(fd), [][]byte{head, data}, off)
+			whole = err == nil && n == len(head)+len(data)
+		})
+		if err == nil && whole {
+			return nil
+		}
+	}
+	// Interrupted, or at the end of the file: in two reads, which say what it is.
+	if _, err := f.ReadAt(head, off); err != nil {
+		return err
+	}
+	_, err := f.ReadAt(data, off+int64(len(head)))
+	return err
 }
 
 // check compares what was read with what the index and the CID say.
