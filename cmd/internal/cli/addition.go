@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -110,6 +111,9 @@ func (a *addition) run(ctx context.Context) error {
 		return err
 	}
 	a.warnings()
+	// The chunks' memory goes back before the registry asks for its own, so that
+	// the two are never held at once.
+	debug.FreeOSMemory()
 	if err := a.storeTerms(ctx); err != nil {
 		return err
 	}
