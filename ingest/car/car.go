@@ -14,10 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/ipfs/go-cid"
 	mh "github.com/multiformats/go-multihash"
 
+	"github.com/cairn-registry/cairn/ingest/internal/direct"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
@@ -45,11 +47,42 @@ type Stats struct {
 	Bytes  int64 `json:"bytes"` // of blocks
 }
 
-// Export writes the DAG under root to w.
+// Export writes the DAG under root to w. progress, when set, is told after each
+// block. Errors are those of src and w.
 func Export(ctx context.Context, src unixfs.Blocks, root cid.Cid, w io.Writer, progress func(Stats)) (Stats, error) {
 	bw := bufio.NewWriterSize(w, 1<<20)
+	s, err := export(ctx, src, root, func(parts ...[]byte) error {
+		for _, p := range parts {
+			if _, err := bw.Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, progress)
+	if err != nil {
+		return s, err
+	}
+	return s, bw.Flush()
+}
+
+// ExportFile is Export into an empty file, of whose bytes the large part goes
+// past the page cache. It is not synced.
+func ExportFile(ctx context.Context, src unixfs.Blocks, root cid.Cid, f *os.File, progress func(Stats)) (Stats, error) {
+	w, err := direct.NewWriter(f, 0)
+	if err != nil {
+		return Stats{}, err
+	}
+	defer w.Close()
+	s, err := export(ctx, src, root, w.Write, progress)
+	if err != nil {
+		return s, err
+	}
+	return s, w.Flush()
+}
+
+func export(ctx context.Context, src unixfs.Blocks, root cid.Cid, write func(parts ...[]byte) error, progress func(Stats)) (Stats, error) {
 	var s Stats
-	if _, err := bw.Write(appendHeader(nil, root)); err != nil {
+	if err := write(appendHeader(nil, root)); err != nil {
 		return s, err
 	}
 	var head []byte
@@ -57,10 +90,7 @@ func Export(ctx context.Context, src unixfs.Blocks, root cid.Cid, w io.Writer, p
 		id := c.Bytes()
 		head = binary.AppendUvarint(head[:0], uint64(len(id)+len(block)))
 		head = append(head, id...)
-		if _, err := bw.Write(head); err != nil {
-			return err
-		}
-		if _, err := bw.Write(block); err != nil {
+		if err := write(head, block); err != nil {
 			return err
 		}
 		s.Blocks++
@@ -70,10 +100,7 @@ func Export(ctx context.Context, src unixfs.Blocks, root cid.Cid, w io.Writer, p
 		}
 		return nil
 	})
-	if err != nil {
-		return s, err
-	}
-	return s, bw.Flush()
+	return s, err
 }
 
 // appendHeader appends the CARv1 header with its length: {roots: [root], version: 1}.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/ipfs/go-cid"
@@ -219,4 +221,21 @@ func FuzzImport(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestExportFile writes the same bytes as Export.
+func TestExportFile(t *testing.T) {
+	s, root := tree(t)
+	f, err := os.Create(filepath.Join(t.TempDir(), "out.car"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := car.ExportFile(t.Context(), s, root, f, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(f.Name())
+	if err != nil || !bytes.Equal(got, export(t, s, root)) {
+		t.Errorf("ExportFile and Export differ (%v)", err)
+	}
 }

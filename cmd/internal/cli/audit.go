@@ -76,6 +76,7 @@ Exit status: 0 it holds, 3 it does not hold; any other: it could not be checked.
 }
 
 func runAudit(ctx context.Context, env *Env, src auditing.Source, ref string, o audit.Options, from remoteFlags, out string) error {
+	env.roomy()
 	dir, _, err := env.homeDir()
 	if err != nil {
 		return err

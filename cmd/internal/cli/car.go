@@ -58,7 +58,12 @@ func runExport(ctx context.Context, env *Env, f found, out string) error {
 		return err
 	}
 	bar := env.bar("exporting")
-	s, err := car.Export(ctx, f.blocks, f.root, w, carBar(bar))
+	var s car.Stats
+	if file, ok := w.(*os.File); ok && out != "-" {
+		s, err = car.ExportFile(ctx, f.blocks, f.root, file, carBar(bar))
+	} else {
+		s, err = car.Export(ctx, f.blocks, f.root, w, carBar(bar))
+	}
 	bar.Done()
 	if err := finish(err); err != nil {
 		return err

@@ -85,6 +85,7 @@ type found struct {
 // data runs fn with the data that REF names, in the home or, with --from, at a
 // gateway. With path, REF may go on with a path inside the data.
 func (env *Env) data(ctx context.Context, ref string, from remoteFlags, path bool, fn func(context.Context, found) error) error {
+	env.roomy()
 	if from.url != "" {
 		src, err := auditing.Remote(from.url, nil)
 		if err != nil {
