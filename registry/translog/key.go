@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -15,18 +18,34 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
+// defaultHost begins the origin of a log that nobody named: no host has such a
+// name, RFC 6761.
+const defaultHost = "cairn.invalid/"
+
 // NewLogKey makes a new Ed25519 log key in the text forms of signed-note: the
 // secret to keep, and the verifier key to give away. The origin becomes the
-// key's name; it has no spaces and no "+".
+// key's name. An empty one becomes cairn.invalid/ and 16 hex digits of the
+// SHA-256 of the public key: unique, and plainly no host. An origin that is no
+// name of a note key is fault.Invalid.
 func NewLogKey(origin string) (skey, vkey string, err error) {
-	if origin == "" || strings.ContainsAny(origin, "+ \t\r\n") {
-		return "", "", fault.New(fault.Invalid, "log origin %s: it must not be empty, nor hold spaces or \"+\"", fault.Quote(origin))
-	}
-	skey, vkey, err = note.GenerateKey(rand.Reader, origin)
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return "", "", fault.Mark(fault.Invalid, err)
+		return "", "", fault.Mark(fault.Internal, err)
 	}
-	return skey, vkey, nil
+	if origin == "" {
+		sum := sha256.Sum256(pub)
+		origin = defaultHost + hex.EncodeToString(sum[:8])
+	}
+	vkey, err = note.NewEd25519VerifierKey(origin, pub)
+	if err == nil {
+		_, err = note.NewVerifier(vkey)
+	}
+	if err != nil {
+		return "", "", fault.New(fault.Invalid, "origin %s: it must not be empty nor hold spaces or \"+\"", fault.Quote(origin))
+	}
+	hash := strings.SplitN(vkey, "+", 3)[1]
+	seed := base64.StdEncoding.EncodeToString(append([]byte{1}, priv.Seed()...))
+	return fmt.Sprintf("PRIVATE+KEY+%s+%s+%s", origin, hash, seed), vkey, nil
 }
 
 // LoadKey reads a secret made by [NewLogKey]: the signer, and the verifier key

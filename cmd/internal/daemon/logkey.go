@@ -1,11 +1,6 @@
 package daemon
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,34 +18,10 @@ import (
 // contributors' keys, in the text form of C2SP signed-note. Its verifier key
 // lies in trust/, where it is the default policy of every check in this home.
 const (
-	logKeyFile  = "keys/log.note"
-	VKeyFile    = "trust/log.vkey"
-	maxKeyFile  = 4 << 10 // a note key is one line
-	defaultHost = "cairn.invalid/"
+	logKeyFile = "keys/log.note"
+	VKeyFile   = "trust/log.vkey"
+	maxKeyFile = 4 << 10 // a note key is one line
 )
-
-// newLogKey makes a log key. An empty origin becomes cairn.invalid/ and 16 hex
-// digits of the SHA-256 of the public key: unique, and plainly no host name.
-func newLogKey(origin string) (skey, vkey string, err error) {
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return "", "", fault.Mark(fault.Internal, err)
-	}
-	if origin == "" {
-		sum := sha256.Sum256(pub)
-		origin = defaultHost + hex.EncodeToString(sum[:8])
-	}
-	if vkey, err = note.NewEd25519VerifierKey(origin, pub); err != nil {
-		return "", "", fault.New(fault.Invalid, "origin %s: %w", fault.Quote(origin), err)
-	}
-	if _, err := note.NewVerifier(vkey); err != nil {
-		return "", "", fault.New(fault.Invalid, "origin %s: it must not be empty nor hold spaces or \"+\"", fault.Quote(origin))
-	}
-	_, rest, _ := strings.Cut(vkey, "+")
-	hash, _, _ := strings.Cut(rest, "+")
-	skey = fmt.Sprintf("PRIVATE+KEY+%s+%s+%s", origin, hash, base64.StdEncoding.EncodeToString(append([]byte{1}, priv.Seed()...)))
-	return skey, vkey, nil
-}
 
 // loadLogKey reads the log key, or makes one when there is none and create is
 // set. A key that is there keeps its origin: another one is fault.Conflict.
@@ -58,7 +29,7 @@ func loadLogKey(dir, origin string, create bool) (note.Signer, string, error) {
 	name := filepath.Join(dir, logKeyFile)
 	b, err := readSmall(name)
 	if errors.Is(err, fs.ErrNotExist) && create {
-		skey, _, err := newLogKey(origin)
+		skey, _, err := translog.NewLogKey(origin)
 		if err != nil {
 			return nil, "", err
 		}
