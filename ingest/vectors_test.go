@@ -1,172 +1,32 @@
 package ingest_test
 
 import (
-	"crypto/sha256"
-	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"testing"
-
-	"golang.org/x/crypto/chacha20"
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/dag"
+	"github.com/cairn-registry/cairn/ingest/ingesttest"
 )
-
-// keystream is the ChaCha20 keystream whose key is the SHA-256 of seed: the
-// input of the published vectors of IPIP-499.
-type keystream struct{ c *chacha20.Cipher }
-
-func newKeystream(t testing.TB, seed string) keystream {
-	t.Helper()
-	key := sha256.Sum256([]byte(seed))
-	c, err := chacha20.NewUnauthenticatedCipher(key[:], make([]byte, 12))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keystream{c}
-}
-
-func (k keystream) Read(p []byte) (int, error) {
-	clear(p)
-	k.c.XORKeyStream(p, p)
-	return len(p), nil
-}
-
-func streamFile(t testing.TB, n int64, seed string) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "file")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := io.CopyN(f, newKeystream(t, seed), n); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
-func textFile(t testing.TB, text string) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
-func tree(t testing.TB, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// hamtDir is a directory of the vectors at the sharding threshold: count files
-// that hold "x", with names of n letters, the last of m.
-func hamtDir(t testing.TB, seed string, count, n, m int) string {
-	t.Helper()
-	const alphabet = "abcdefghijklmnopqrstuvwxyz01234567890-_"
-	buf := make([]byte, 1<<20)
-	if _, err := io.ReadFull(newKeystream(t, seed), buf); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	for i := range count {
-		size := n
-		if i == count-1 {
-			size = m
-		}
-		name := make([]byte, size)
-		for j := range name {
-			name[j] = alphabet[int(buf[j])%len(alphabet)]
-		}
-		buf = buf[size:]
-		if err := os.WriteFile(filepath.Join(dir, string(name)), []byte("x"), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 // TestIPIP499 adds every published vector of both profiles. The largest take
 // gigabytes and run when CAIRN_BIG is set, as the gate does.
 func TestIPIP499(t *testing.T) {
-	v1, v0 := dag.ProfileV1_2025, dag.ProfileV0_2015
-	const mib = 1 << 20
-	symlink := func(t *testing.T) string {
-		dir := tree(t, map[string]string{"foo": "content\n"})
-		if err := os.Symlink("foo", filepath.Join(dir, "bar")); err != nil {
-			t.Fatal(err)
-		}
-		return dir
-	}
-	stream := func(n int64, seed string) func(*testing.T) string {
-		return func(t *testing.T) string { return streamFile(t, n, seed) }
-	}
-	text := func(s string) func(*testing.T) string { return func(t *testing.T) string { return textFile(t, s) } }
-	dir := func(files map[string]string) func(*testing.T) string {
-		return func(t *testing.T) string { return tree(t, files) }
-	}
-	for _, c := range []struct {
-		name    string
-		profile dag.Profile
-		input   func(*testing.T) string
-		want    string
-		big     bool
-	}{
-		{"hello world", v1, text("hello world"), "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e", false},
-		{"one chunk", v1, stream(mib, "chunk-v1-seed"), "bafkreiacndfy443ter6qr2tmbbdhadvxxheowwf75s6zehscklu6ezxmta", false},
-		{"one chunk and a byte", v1, stream(mib+1, "chunk-v1-seed"), "bafybeigmix7t42i6jacydtquhet7srwvgpizfg7gjbq7627d35mjomtu64", false},
-		{"1024 links", v1, stream(1024*mib, "v1-2025-seed"), "bafybeihmf37wcuvtx4hpu7he5zl5qaf2ineo2lqlfrapokkm5zzw7zyhvm", true},
-		{"1025 chunks, two levels", v1, stream(1025*mib, "v1-2025-seed"), "bafybeihmzokxxjqwxjcryerhp5ezpcog2wcawfryb2xm64xiakgm4a5jue", true},
-		{"directory at the threshold", v1, func(t *testing.T) string { return hamtDir(t, "hamt-unixfs-v1-2025", 4766, 11, 21) }, "bafybeic3h7rwruealwxkacabdy45jivq2crwz6bufb5ljwupn36gicplx4", false},
-		{"directory a byte above it", v1, func(t *testing.T) string { return hamtDir(t, "hamt-unixfs-v1-2025", 4766, 11, 22) }, "bafybeiegvuterwurhdtkikfhbxcldohmxp566vpjdofhzmnhv6o4freidu", false},
-		{"empty file", v1, text(""), "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", false},
-		{"empty directory", v1, dir(nil), "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354", false},
-		{"line", v1, text("hello world\n"), "bafkreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4", false},
-		{"ascii", v1, text("hello application/vnd.ipld.car\n"), "bafkreifkam6ns4aoolg3wedr4uzrs3kvq66p4pecirz6y2vlrngla62mxm", false},
-		{"subdir", v1, dir(map[string]string{"subdir/ascii.txt": "hello application/vnd.ipld.car\n", "subdir/hello.txt": "hello world\n"}), "bafybeietjm63oynimmv5yyqay33nui4y4wx6u3peezwetxgiwvfmelutzu", false},
-		{"foo beside foo.txt", v1, dir(map[string]string{"foo/bar.txt": "Hello, world!\n", "foo.txt": "Hello, IPFS!\n"}), "bafybeiegxwlgmoh2cny7qlolykdf7aq7g6dlommarldrbm7c4hbckhfcke", false},
-		{"names beyond ASCII", v1, dir(map[string]string{"ą/ę/file-źł.txt": "I am a txt file on path with utf8\n"}), "", false},
-		{"percent sign", v1, dir(map[string]string{"Portugal%2C+España=Peninsula Ibérica.txt": "hello from a percent encoded filename\n"}), "bafybeig675grnxcmshiuzdaz2xalm6ef4thxxds6o6ypakpghm5kghpc34", false},
-		{"hello world", v0, text("hello world"), "Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD", false},
-		{"one chunk", v0, stream(256<<10, "chunk-v0-seed"), "QmWmRj3dFDZdb6ABvbmKhEL6TmPbAfBZ1t5BxsEyJrcZhE", false},
-		{"one chunk and a byte", v0, stream(256<<10+1, "chunk-v0-seed"), "QmYyLxtzZyW22zpoVAtKANLRHpDjZtNeDjQdJrcQNWoRkJ", false},
-		{"174 links", v0, stream(174*256<<10, "v0-seed"), "QmUbBALi174SnogsUzLpYbD4xPiBSFANF4iztWCsHbMKh2", false},
-		{"174 links and a byte", v0, stream(174*256<<10+1, "v0-seed"), "QmV81WL765sC8DXsRhE5fJv2rwhS4icHRaf3J9Zk5FdRnW", false},
-		{"175 chunks, two levels", v0, stream(44800<<10, "v0-seed"), "QmepeWtdmS1hHXx1oZXsPUv6bMrfRRKfZcoPPU4eEfjnbf", false},
-		{"directory at the threshold", v0, func(t *testing.T) string { return hamtDir(t, "hamt-unixfs-v0-2015", 4096, 30, 30) }, "QmX5GtRk3TSSEHtdrykgqm4eqMEn3n2XhfkFAis5fjyZmN", false},
-		{"symlink", v0, symlink, "QmWvY6FaqFMS89YAQ9NAPjVP4WZKA1qbHbicc9HeSKQTgt", false},
-		{"empty directory", v0, dir(nil), "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", false},
-		{"empty file", v0, text(""), "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH", false},
-	} {
-		t.Run(fmt.Sprintf("%s/%s", c.profile.Name, c.name), func(t *testing.T) {
-			if c.big && os.Getenv("CAIRN_BIG") == "" {
+	for _, v := range ingesttest.Vectors() {
+		t.Run(v.Profile+"/"+v.Name, func(t *testing.T) {
+			if v.Big && os.Getenv("CAIRN_BIG") == "" {
 				t.Skip("NOT RUN: a vector of a gigabyte (set CAIRN_BIG=1; the gate does)")
 			}
-			path := c.input(t)
-			want := c.want
-			if c.name == "names beyond ASCII" {
-				// The published CID is that of the directory ą itself.
-				path, want = filepath.Join(path, "ą"), "bafybeidx5mxi45eqpzxsxdbz4v7gnza6f6arwhnrj5aqak2yqxhlspphta"
-			}
-			r, err := ingest.Add(t.Context(), path, nil, ingest.AddOptions{Profile: c.profile})
+			profile, err := dag.ParseProfile(v.Profile)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Root.String() != want {
-				t.Errorf("%s, want %s", r.Root, want)
+			r, err := ingest.Add(t.Context(), v.Make(t), nil, ingest.AddOptions{Profile: profile})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Root.String() != v.CID {
+				t.Errorf("%s, want %s", r.Root, v.CID)
 			}
 		})
 	}

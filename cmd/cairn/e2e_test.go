@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/chacha20"
+
+	"github.com/cairn-registry/cairn/ingest/ingesttest"
 )
 
 // big says whether the tests that take minutes and gigabytes run. The gate
@@ -467,6 +469,22 @@ func TestE2EKill(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		os.RemoveAll(out)
+	}
+}
+
+// TestE2EVectors types "cairn add" for every published vector of IPIP-499.
+func TestE2EVectors(t *testing.T) {
+	p := newPerson(t)
+	for _, v := range ingesttest.Vectors() {
+		t.Run(v.Profile+"/"+v.Name, func(t *testing.T) {
+			if v.Big && os.Getenv("CAIRN_BIG") == "" {
+				t.Skip("NOT RUN: a vector of a gigabyte (set CAIRN_BIG=1; the gate does)")
+			}
+			got := p.run("add", "--dry-run", v.Make(t), "--profile", v.Profile, "--name", "vector", "--license", "CC0-1.0")
+			if got != v.CID {
+				t.Errorf("cairn add prints %s, want %s", got, v.CID)
+			}
+		})
 	}
 }
 
