@@ -40,7 +40,8 @@ type tail struct {
 	sealed bool
 }
 
-// A Batch appends blocks to a series...
+// A Batch appends blocks to a series: a transaction. It is used by one goroutine,
+// and the series is its own until Close.
 type Batch struct {
 	s      *Store
 	t      *tail
@@ -62,7 +63,8 @@ type Stats struct {
 	NewBytes  int64 `json:"newBytes"`  // of their bytes
 }
 
-// Batch begins a batch...
+// Batch begins a batch. It waits until the series is free, or ctx ends. A disk
+// below the watermark is fault.NoSpace.
 func (s *Store) Batch(ctx context.Context, series Series) (*Batch, error) {
 	t, ok := s.tails[series]
 	if !ok {
@@ -156,7 +158,12 @@ func noSpace(err error) error {
 	return err
 }
 
-// Append adds a block...
+// Append adds a block; stored is false for one that is there already, in the
+// store or in this batch. Bytes and CID are taken as they are: the caller has
+// hashed them. data is copied. After 1 GiB or 50,000 blocks the batch commits by
+// itself. Codes: fault.TooLarge beyond [MaxBlock]; fault.NoSpace, after which what
+// was not committed is gone and the store goes on; fault.Internal for a write
+// that failed otherwise, which poisons the store.
 func (b *Batch) Append(ctx context.Context, c cid.Cid, data []byte) (stored bool, err error) {
 	if b.closed {
 		return false, fault.New(fault.Internal, "append to a closed batch")
@@ -235,7 +242,8 @@ func (b *Batch) Has(c cid.Cid) (bool, error) {
 // Stats returns the batch's counts so far.
 func (b *Batch) Stats() Stats { return b.stats }
 
-// Commit makes everything appended so far durable and visible...
+// Commit makes everything appended so far durable and visible: when it returns
+// nil, a power cut takes nothing of it away. The batch goes on after it.
 func (b *Batch) Commit(ctx context.Context) error {
 	if b.closed {
 		return fault.New(fault.Internal, "commit of a closed batch")

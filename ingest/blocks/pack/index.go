@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/badger/v4"
@@ -37,8 +35,6 @@ const (
 
 	// memTable is small, because the index is: 50,000 blocks take 4 MiB.
 	memTable = 8 << 20
-
-	cleanMark = "CLEAN" // present exactly while the index is closed in order
 )
 
 // A location says where a block lies.
@@ -190,15 +186,6 @@ func get(txn *badger.Txn, key []byte) ([]byte, error) {
 
 func set(txn *badger.Txn, key, payload []byte) error {
 	return txn.Set(key, frameValue(key, payload))
-}
-
-// markDirty takes the clean mark away before the index is written to.
-func markDirty(dir string) error {
-	err := os.Remove(filepath.Join(dir, cleanMark))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 type badgerLog struct{ log *slog.Logger }

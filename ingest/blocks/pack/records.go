@@ -80,7 +80,9 @@ func (q *recordQueue) commit(group []recordReq) error {
 	return b.Commit(ctx)
 }
 
-// PutRecords stores blocks in the series of records...
+// PutRecords stores blocks in the series of records; they are durable and found
+// when it returns nil. Callers at the same time share one commit. Codes are those
+// of [Batch.Append].
 func (s *Store) PutRecords(ctx context.Context, bs ...block.Block) error {
 	for _, b := range bs {
 		d, err := digestOf(b.Cid())

@@ -1,5 +1,25 @@
-// Package pack stores blocks in append-only CAR files with a Badger index over
-// them. ...
+// Package pack stores blocks in append-only CAR files, with a Badger index over
+// them. Any IPFS tool can import a pack; the index is derived and made anew from
+// the packs whenever it cannot be trusted.
+//
+// Blocks come in batches. Each series of packs has one writer at a time, and a
+// batch is its transaction: frames, one commit frame that vouches for them, one
+// fsync, one index transaction. A block is found from then on, never before. A
+// pack is sealed at a commit past [Options.MaxPack], and the next block begins
+// another.
+//
+// After a crash, Open cuts what lies behind the last commit frame of the last
+// unsealed pack of a series, and nothing anywhere else: bytes that do not hold
+// further in front are damage. Damage is logged, found by [Store.CheckAll], and
+// passed over at the next frame whose hash holds; it never stops the rest.
+//
+// A failed write or sync poisons the store ([Store.Err]): what is on the disk is
+// not known until the next Open reads it. A full disk is no such failure. The
+// store refuses with fault.NoSpace while 64 MiB are still free, so that the
+// index can be closed in order.
+//
+// FORMAT.md has the layout of a pack. One process at a time may have a store
+// open; others hand in private packs ([CreateIncoming], [Store.Adopt]).
 package pack
 
 import (
@@ -7,6 +27,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,6 +49,8 @@ import (
 // A Series is a sequence of packs with one writer.
 type Series string
 
+// The series: data, and the bodies and documents of the registry, which a
+// replay reads in order.
 const (
 	Data    Series = "data"
 	Records Series = "records"
@@ -45,6 +68,8 @@ func seriesOf(b byte) Series {
 // VerifyMode says when a block is hashed on its way out.
 type VerifyMode int
 
+// The modes. Under Once, damage that is there at the first read is never handed
+// out; what rots later is found by CheckAll and by whoever hashes for themselves.
 const (
 	Always VerifyMode = iota // on every read
 	Once                     // on its first read since the store was opened
@@ -55,12 +80,13 @@ const DefaultMaxPack = 4 << 30
 
 // Options are the choices of a store. The zero value is good.
 type Options struct {
-	MaxPack int64
-	Verify  VerifyMode
-	Log     *slog.Logger
+	MaxPack int64        // bytes at which a pack is sealed; 0 means DefaultMaxPack
+	Verify  VerifyMode   // Always when zero
+	Log     *slog.Logger // nil discards
 }
 
-// A Store is an open block store.
+// A Store is an open block store. It is safe for concurrent use: readers wait
+// for nobody, batches of one series for each other.
 type Store struct {
 	dir string
 	o   Options
@@ -98,7 +124,9 @@ type packFile struct {
 	f  *os.File
 }
 
-// Open opens the store in dir, making it when it is not there.
+// Open opens the store in dir, making it when it is not there. It cuts what a
+// crash left uncommitted, and brings the index up to the packs; without an index
+// it reads every pack. A store that another process has open is fault.Busy.
 func Open(dir string, o Options) (*Store, error) {
 	if o.MaxPack <= 0 {
 		o.MaxPack = DefaultMaxPack
@@ -142,7 +170,7 @@ func (s *Store) open() error {
 		}
 		ids = append(ids, id)
 	}
-	if err := s.openIndex(); err != nil {
+	if err := s.openIndex(ids); err != nil {
 		return err
 	}
 	if err := s.recover(ids); err != nil {
@@ -165,25 +193,35 @@ func (s *Store) open() error {
 	return nil
 }
 
-// openIndex opens Badger. An index that does not open is moved aside and made
-// anew: the packs hold everything.
-func (s *Store) openIndex() error {
+// openIndex opens Badger. An index that does not open, or has lost something,
+// is made anew: the packs hold everything.
+func (s *Store) openIndex(ids []packID) error {
 	dir := s.indexDir()
-	db, err := openIndex(dir, s.o.Log)
+	clean, err := takeMark(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // there is none yet
+	}
+	if err == nil {
+		s.db, err = openIndex(dir, s.o.Log)
+	}
 	if err != nil && strings.Contains(err.Error(), "Cannot acquire directory lock") {
 		return fault.New(fault.Busy, "another process has the block store open: %w", err)
 	}
-	if err != nil {
-		s.o.Log.Warn("the block index does not open and is rebuilt", "error", err)
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
-		if db, err = openIndex(dir, s.o.Log); err != nil {
-			return err
+	if err == nil && !clean {
+		ok, cerr := s.counted(ids)
+		if cerr != nil || !ok {
+			err = errors.Join(errors.New("it was not closed in order, and has lost blocks"), cerr, s.db.Close())
 		}
 	}
-	s.db = db
-	return markDirty(dir)
+	if err == nil {
+		return nil
+	}
+	s.o.Log.Warn("the block index cannot be trusted and is rebuilt", "error", err)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	s.db, err = openIndex(dir, s.o.Log)
+	return err
 }
 
 func (s *Store) openPack(id packID) (*packFile, error) {
@@ -229,12 +267,12 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Close closes the store.
+// Close closes the store, when all batches are closed.
 func (s *Store) Close() error {
 	s.records.stop()
 	err := s.db.Close()
 	if err == nil && s.Err() == nil {
-		err = os.WriteFile(filepath.Join(s.indexDir(), cleanMark), nil, 0o600)
+		err = markClean(s.indexDir())
 	}
 	s.closeFiles()
 	return err
@@ -266,7 +304,9 @@ func (s *Store) locateDigest(d [32]byte) (l location, ok bool, err error) {
 
 func notFound(c cid.Cid) error { return fault.Mark(fault.NotFound, ipld.ErrNotFound{Cid: c}) }
 
-// Block returns the bytes of c.
+// Block returns the bytes of c, hashed as Options.Verify says. Codes:
+// fault.NotFound; fault.Unverified for a frame that is damaged, with its pack and
+// offset; fault.Invalid for a CID that is not a whole SHA-256.
 func (s *Store) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
