@@ -3,6 +3,7 @@ package cjson
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -207,9 +208,7 @@ func (p *parser) object(depth int) (value, error) {
 // finish sorts an object's members by UTF-16 code units, which for keys within
 // U+FFFF is the order of their code points, and so of their UTF-8 bytes.
 func (p *parser) finish(v *value) error {
-	slices.SortFunc(v.members, func(a, b member) int {
-		return slices.Compare(utf16.Encode([]rune(a.key)), utf16.Encode([]rune(b.key)))
-	})
+	slices.SortFunc(v.members, func(a, b member) int { return strings.Compare(a.key, b.key) })
 	for i, m := range v.members {
 		if i > 0 && v.members[i-1].key == m.key {
 			return p.fail("the key " + fault.Quote(m.key) + " stands twice")
@@ -227,9 +226,20 @@ func (p *parser) finish(v *value) error {
 	return nil
 }
 
+// plain reports whether a byte stands for itself in a string and needs no look.
+func plain(c byte) bool { return c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' }
+
 func (p *parser) string() (string, error) {
 	p.pos++
-	var out []byte
+	start := p.pos
+	for p.pos < len(p.b) && plain(p.b[p.pos]) {
+		p.pos++
+	}
+	if p.pos < len(p.b) && p.b[p.pos] == '"' {
+		p.pos++
+		return string(p.b[start : p.pos-1]), nil
+	}
+	out := slices.Clone(p.b[start:p.pos])
 	for p.pos < len(p.b) {
 		c := p.b[p.pos]
 		switch {
@@ -354,19 +364,23 @@ func (v value) append(b []byte) []byte {
 // they exist, everything else as it is. Other control characters do not occur.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
+	from := 0
 	for i := range len(s) {
-		switch c := s[i]; c {
+		short := byte(0)
+		switch s[i] {
 		case '"', '\\':
-			b = append(b, '\\', c)
+			short = s[i]
 		case '\n':
-			b = append(b, '\\', 'n')
+			short = 'n'
 		case '\r':
-			b = append(b, '\\', 'r')
+			short = 'r'
 		case '\t':
-			b = append(b, '\\', 't')
+			short = 't'
 		default:
-			b = append(b, c)
+			continue
 		}
+		b = append(append(b, s[from:i]...), '\\', short)
+		from = i + 1
 	}
-	return append(b, '"')
+	return append(append(b, s[from:]...), '"')
 }
