@@ -165,6 +165,9 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, dir, out)
+		if g.Files != res.FileCount {
+			t.Errorf("a second Get counts %d files of %d", g.Files, res.FileCount)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -256,12 +255,12 @@ func refused(err error) bool {
 
 // statement makes the statement about the data.
 func (a *addition) statement(status *wire.Status, m *manifests.Manifest, manifest cid.Cid, head *wire.Dataset) (*manifests.Statement, error) {
-	nonce, err := manifests.NewNonce(rand.Reader)
+	common, err := a.env.common(status.Origin)
 	if err != nil {
 		return nil, err
 	}
 	c := &manifests.Contribution{
-		Common:    manifests.Common{Registry: status.Origin, Nonce: nonce, IssuedAt: m.CreatedAt},
+		Common:    common,
 		Publisher: m.Publisher,
 		Dataset: manifests.Dataset{
 			Name: m.Name, Version: m.Version, Title: m.Title, Manifest: cjson.CID{Cid: manifest},

@@ -96,8 +96,8 @@ func Run(ctx context.Context, env *Env, args []string) (status int) {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = fault.Mark(fault.Interrupted, err)
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
+		err = fault.WithHint(fault.Mark(fault.Interrupted, err), "nothing is half-done: the same command goes on, or begins anew")
 	}
 	err = markSystem(err)
 	env.report(err)

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -111,32 +109,18 @@ func ensureKey(env *Env, ring *keyring.Ring, cfg config.Config) error {
 // createRegistry makes the home's log, with the signer as its only operator.
 func createRegistry(ctx context.Context, env *Env, home *daemon.Home, origin string, signer sign.Signer) error {
 	return home.Create(ctx, origin, func(origin, vkey string) ([]byte, error) {
-		nonce, err := manifests.NewNonce(rand.Reader)
+		common, err := env.common(origin)
 		if err != nil {
 			return nil, err
 		}
-		now := env.Now().UTC()
 		return seal(manifests.New(&manifests.Registry{
-			Common:            manifests.Common{Registry: origin, Nonce: nonce, IssuedAt: now.Format(time.RFC3339)},
+			Common:            common,
 			Origin:            origin,
 			LogKeys:           []string{vkey},
 			Operators:         []sign.KeyID{signer.ID()},
 			OperatorThreshold: 1,
-			FirstPeriod:       now.Format("2006-01"),
+			FirstPeriod:       env.Now().UTC().Format("2006-01"),
 			Currencies:        firstCurrencies,
 		}), signer)
 	})
-}
-
-// seal encodes and signs a statement and returns the envelope's bytes.
-func seal(s *manifests.Statement, signer sign.Signer) ([]byte, error) {
-	payload, err := manifests.Encode(s)
-	if err != nil {
-		return nil, err
-	}
-	e, err := sign.Seal(payload, signer)
-	if err != nil {
-		return nil, err
-	}
-	return e.Encode()
 }

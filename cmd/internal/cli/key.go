@@ -12,13 +12,13 @@ import (
 func newKey(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
-		Short: "Make, list and export the keys that sign",
+		Short: "Make, list, export and revoke the keys that sign",
 		Long: `Keys live in the home's keys/ folder, readable by their owner alone. A key is
 named locally; to everyone else it is its did:key. The key named "default" signs
 unless --key says otherwise.`,
 	}
 	group(c)
-	c.AddCommand(newKeyNew(env), newKeyList(env), newKeyShow(env), newKeyExport(env))
+	c.AddCommand(newKeyNew(env), newKeyList(env), newKeyShow(env), newKeyExport(env), newKeyRevoke(env))
 	return c
 }
 

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -58,26 +56,10 @@ func runProfileSet(ctx context.Context, env *Env, p *manifests.Profile) error {
 		return err
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		status, err := c.API.Status(ctx)
-		if err != nil {
-			return err
-		}
-		nonce, err := manifests.NewNonce(rand.Reader)
-		if err != nil {
-			return err
-		}
-		p.Common = manifests.Common{Registry: status.Origin, Nonce: nonce, IssuedAt: env.Now().UTC().Format(time.RFC3339)}
 		p.Identity = signer.ID()
-		envelope, err := seal(manifests.New(p), signer)
+		sub, err := env.state(ctx, c, p, signer)
 		if err != nil {
 			return err
-		}
-		sub, err := c.API.Submit(ctx, envelope)
-		if err != nil {
-			return err
-		}
-		if sub.Verdict != "accepted" {
-			return fault.New(fault.Conflict, "the log recorded the profile as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index)
 		}
 		return env.print(sub, func(w io.Writer) { fmt.Fprintf(w, "entry %d\n", sub.Index) })
 	})
