@@ -2,24 +2,36 @@
 // them. Any IPFS tool can import a pack; the index is derived and made anew from
 // the packs whenever it cannot be trusted.
 //
+// A pack is a CARv1 whose only root is the empty identity CID bafkqaaa, "no
+// root". Its frames are blocks of at most [MaxBlock] bytes under a whole
+// sha2-256, in the order in which they were appended. Between them stand commit
+// frames, which are ordinary raw blocks: a commit frame names its pack and
+// offset, the number of frames since the one before it, and the SHA-256 of
+// their headers, and so vouches that everything in front of it is whole.
+// FORMAT.md has the details.
+//
 // Blocks come in batches. Each series of packs has one writer at a time, and a
-// batch is its transaction: frames, one commit frame that vouches for them, one
-// fsync, one index transaction. A block is found from then on, never before. A
-// pack is sealed at a commit past [Options.MaxPack], and the next block begins
-// another.
+// batch is its transaction: frames, one commit frame, one fsync, one index
+// transaction. A block is found from then on, never before. A pack is sealed by
+// the first commit at or past [Options.MaxPack], and the next block begins
+// another; so a pack may be larger by what one commit covers, at most about
+// 1 GiB, and no commit spans two packs.
 //
 // After a crash, Open cuts what lies behind the last commit frame of the last
 // unsealed pack of a series, and nothing anywhere else: bytes that do not hold
 // further in front are damage. Damage is logged, found by [Store.CheckAll], and
-// passed over at the next frame whose hash holds; it never stops the rest.
+// passed over at the next frame whose hash holds; it never stops the rest. When
+// the index is gone too, nothing tells a last commit that was damaged from one
+// that never was: what is cut then is kept beside the pack, as
+// <pack>.cut-<offset>-*.
 //
 // A failed write or sync poisons the store ([Store.Err]): what is on the disk is
 // not known until the next Open reads it. A full disk is no such failure. The
 // store refuses with fault.NoSpace while 64 MiB are still free, so that the
 // index can be closed in order.
 //
-// FORMAT.md has the layout of a pack. One process at a time may have a store
-// open; others hand in private packs ([CreateIncoming], [Store.Adopt]).
+// One process at a time may have a store open; others hand in private packs
+// ([CreateIncoming], [Store.Adopt]). Nothing is ever deleted.
 package pack
 
 import (
@@ -75,12 +87,12 @@ const (
 	Once                     // on its first read since the store was opened
 )
 
-// DefaultMaxPack is the size at which a pack is sealed.
+// DefaultMaxPack is the size, in bytes, from which on a commit seals the pack.
 const DefaultMaxPack = 4 << 30
 
 // Options are the choices of a store. The zero value is good.
 type Options struct {
-	MaxPack int64        // bytes at which a pack is sealed; 0 means DefaultMaxPack
+	MaxPack int64        // bytes from which on a commit seals the pack; 0 or less means DefaultMaxPack
 	Verify  VerifyMode   // Always when zero
 	Log     *slog.Logger // nil discards
 }
@@ -126,7 +138,8 @@ type packFile struct {
 
 // Open opens the store in dir, making it when it is not there. It cuts what a
 // crash left uncommitted, and brings the index up to the packs; without an index
-// it reads every pack. A store that another process has open is fault.Busy.
+// it reads every pack. Damage is logged, and does not keep a store from opening.
+// A store that is open already, here or in another process, is fault.Busy.
 func Open(dir string, o Options) (*Store, error) {
 	if o.MaxPack <= 0 {
 		o.MaxPack = DefaultMaxPack
@@ -259,7 +272,9 @@ func (s *Store) fail(err error) error {
 	return err
 }
 
-// Err returns the error that poisoned the store, or nil.
+// Err returns the error that poisoned the store, as fault.Internal, or nil. A
+// poisoned store takes no block any more, and goes on giving out what it has;
+// close it and open it again.
 func (s *Store) Err() error {
 	if p := s.poison.Load(); p != nil {
 		return fault.New(fault.Internal, "the block store stopped after a failed write: %w", *p)
@@ -267,7 +282,8 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Close closes the store, when all batches are closed.
+// Close closes the store. All batches must be closed before, and nobody may use
+// the store after. It syncs nothing: what Commit returned for is on disk.
 func (s *Store) Close() error {
 	s.records.stop()
 	err := s.db.Close()
@@ -278,7 +294,8 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Sync does nothing: whatever Put and Commit return for is on disk.
+// Sync does nothing, because whatever Put and Commit returned for is on disk. It
+// returns [Store.Err].
 func (s *Store) Sync(context.Context) error { return s.Err() }
 
 func (s *Store) locate(c cid.Cid) (location, bool, error) {
@@ -396,7 +413,8 @@ func appendUvarintFrame(prefix []byte, d [32]byte, size int) []byte {
 	return append(b, id...)
 }
 
-// Size returns the length of the block without reading it.
+// Size returns the length of the block in bytes, from the index, without reading
+// it. Codes: fault.NotFound; fault.Invalid as for [Store.Block].
 func (s *Store) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 	l, ok, err := s.locate(c)
 	if err != nil {
@@ -408,7 +426,8 @@ func (s *Store) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 	return uint64(l.size), nil
 }
 
-// Missing returns those of cids that are not stored, in their order.
+// Missing returns those of cids that are not stored, in their order. It asks the
+// index alone: a block that is stored and damaged is not missing.
 func (s *Store) Missing(ctx context.Context, cids []cid.Cid) ([]cid.Cid, error) {
 	var missing []cid.Cid
 	for _, c := range cids {
@@ -426,13 +445,17 @@ func (s *Store) Missing(ctx context.Context, cids []cid.Cid) ([]cid.Cid, error) 
 	return missing, nil
 }
 
-// The methods of boxo's blockstore.Blockstore.
+// What follows are the methods of boxo's blockstore.Blockstore and Viewer.
 
+// Has reports whether c is stored, under whatever codec and version its digest
+// came. It asks the index alone. A CID that is not a whole sha2-256 is
+// fault.Invalid.
 func (s *Store) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	_, ok, err := s.locate(c)
 	return ok, err
 }
 
+// Get returns [Store.Block] under the CID it was asked for.
 func (s *Store) Get(ctx context.Context, c cid.Cid) (block.Block, error) {
 	b, err := s.Block(ctx, c)
 	if err != nil {
@@ -441,6 +464,8 @@ func (s *Store) Get(ctx context.Context, c cid.Cid) (block.Block, error) {
 	return block.NewBlockWithCid(b, c)
 }
 
+// View calls fn with the bytes of c, which are fn's own, and returns what fn
+// returns. Errors are those of [Store.Block].
 func (s *Store) View(ctx context.Context, c cid.Cid, fn func([]byte) error) error {
 	b, err := s.Block(ctx, c)
 	if err != nil {
@@ -449,6 +474,7 @@ func (s *Store) View(ctx context.Context, c cid.Cid, fn func([]byte) error) erro
 	return fn(b)
 }
 
+// GetSize is [Store.Size]; the length is -1 beside an error.
 func (s *Store) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 	n, err := s.Size(ctx, c)
 	if err != nil {
@@ -457,10 +483,17 @@ func (s *Store) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 	return int(n), nil
 }
 
+// Put stores b in the data series, as PutMany does.
 func (s *Store) Put(ctx context.Context, b block.Block) error {
 	return s.PutMany(ctx, []block.Block{b})
 }
 
+// PutMany stores blocks in the data series, in one batch: when it returns nil
+// they are durable and found, and it costs one fsync however many they are. It
+// waits while another batch has the series. Blocks that are stored already are
+// passed over. Bytes that are not those of their CID are fault.Invalid, and then
+// none of the blocks is stored (of a call within the limits of a batch, see
+// [Batch.Append]); the other codes are those of [Batch.Append].
 func (s *Store) PutMany(ctx context.Context, bs []block.Block) error {
 	batch, err := s.Batch(ctx, Data)
 	if err != nil {
@@ -482,11 +515,15 @@ func (s *Store) PutMany(ctx context.Context, bs []block.Block) error {
 	return batch.Commit(ctx)
 }
 
-// DeleteBlock always fails: nothing is deleted before collection exists.
+// DeleteBlock is always fault.Denied: nothing is deleted before collection exists.
 func (s *Store) DeleteBlock(context.Context, cid.Cid) error {
 	return fault.New(fault.Denied, "blocks are not deleted: collection is not built yet")
 }
 
+// AllKeysChan lists every block once, as a CIDv1 of the raw codec, in the order
+// of the digests: as it was at the call, whatever is put meanwhile. The channel
+// is closed at the end, when ctx ends, and after an error, which is only logged.
+// Whoever stops reading before must end ctx.
 func (s *Store) AllKeysChan(ctx context.Context) (<-chan cid.Cid, error) {
 	out := make(chan cid.Cid)
 	go func() {
