@@ -24,6 +24,15 @@ import (
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
+const (
+	// manyFiles are more than what the memory limit of an add is made for: the
+	// names and hashes of a large tree are live memory, and a collector that has
+	// no room beside them does nothing else.
+	manyFiles = 2000
+	// manyMemory is the limit from there on.
+	manyMemory = 112 << 20
+)
+
 // submitTries is how often an add signs anew because another add of the same
 // name came in between.
 const submitTries = 3
@@ -54,8 +63,11 @@ func (a *addition) options(bar *term.Bar) ingest.AddOptions {
 	o := ingest.AddOptions{
 		Profile: a.profile, Chunker: a.o.chunker, Hidden: a.o.hidden, Portable: a.o.portable, PreScan: bar != nil,
 	}
-	if bar != nil {
-		o.Progress = func(p ingest.Progress) { bar.Update(p.Bytes, p.TotalBytes, p.Files) }
+	o.Progress = func(p ingest.Progress) {
+		if p.Files > manyFiles {
+			a.env.memory(manyMemory)
+		}
+		bar.Update(p.Bytes, p.TotalBytes, p.Files)
 	}
 	return o
 }

@@ -35,9 +35,12 @@ const memoryLimit = 48 << 20
 const registryMemory = 160 << 20
 
 // roomy raises the memory limit for a command that works the registry.
-func (env *Env) roomy() {
+func (env *Env) roomy() { env.memory(registryMemory) }
+
+// memory sets the collector's limit, unless the user has.
+func (env *Env) memory(limit int64) {
 	if env.limited {
-		debug.SetMemoryLimit(registryMemory)
+		debug.SetMemoryLimit(limit)
 	}
 }
 

@@ -41,7 +41,7 @@ type tail struct {
 }
 
 // A Batch appends blocks to a series: a transaction. It is used by one goroutine,
-// and the series is its own until Close.
+// and the series is its own until Close, which must be called once it is done.
 type Batch struct {
 	s      *Store
 	t      *tail
@@ -56,15 +56,16 @@ type Batch struct {
 	stats Stats
 }
 
-// Stats count what a batch did.
+// Stats count what a batch did, what it did not commit included.
 type Stats struct {
 	Blocks    int64 `json:"blocks"`    // appended, repetitions counted
 	NewBlocks int64 `json:"newBlocks"` // stored
 	NewBytes  int64 `json:"newBytes"`  // of their bytes
 }
 
-// Batch begins a batch. It waits until the series is free, or ctx ends. A disk
-// below the watermark is fault.NoSpace.
+// Batch begins a batch. It waits until the series is free, or ctx ends. Codes:
+// fault.NoSpace for a disk with less than 64 MiB free; fault.Internal for a
+// poisoned store ([Store.Err]); fault.Invalid for a series that does not exist.
 func (s *Store) Batch(ctx context.Context, series Series) (*Batch, error) {
 	t, ok := s.tails[series]
 	if !ok {
@@ -160,10 +161,12 @@ func noSpace(err error) error {
 
 // Append adds a block; stored is false for one that is there already, in the
 // store or in this batch. Bytes and CID are taken as they are: the caller has
-// hashed them. data is copied. After 1 GiB or 50,000 blocks the batch commits by
-// itself. Codes: fault.TooLarge beyond [MaxBlock]; fault.NoSpace, after which what
-// was not committed is gone and the store goes on; fault.Internal for a write
-// that failed otherwise, which poisons the store.
+// hashed them. data is copied. After 1 GiB or 50,000 blocks, and before a block
+// that could be taken for a commit frame, the batch commits by itself. Codes:
+// fault.TooLarge beyond [MaxBlock]; fault.Invalid for a CID that is not a whole
+// sha2-256; fault.NoSpace, after which what was not committed is gone and the
+// store goes on; fault.Internal for a write that failed otherwise, which poisons
+// the store.
 func (b *Batch) Append(ctx context.Context, c cid.Cid, data []byte) (stored bool, err error) {
 	if b.closed {
 		return false, fault.New(fault.Internal, "append to a closed batch")
@@ -226,7 +229,8 @@ func (b *Batch) broken(err error) error {
 	return b.s.fail(errors.Join(marked, cut))
 }
 
-// Has reports whether c is stored or in this batch.
+// Has reports whether c is stored or in this batch. A CID that is not a whole
+// sha2-256 is fault.Invalid.
 func (b *Batch) Has(c cid.Cid) (bool, error) {
 	d, err := digestOf(c)
 	if err != nil {
@@ -243,7 +247,9 @@ func (b *Batch) Has(c cid.Cid) (bool, error) {
 func (b *Batch) Stats() Stats { return b.stats }
 
 // Commit makes everything appended so far durable and visible: when it returns
-// nil, a power cut takes nothing of it away. The batch goes on after it.
+// nil, a power cut takes nothing of it away. The batch goes on after it. A commit
+// of nothing writes nothing. Once it has begun ctx does not stop it. Codes are
+// those of Append; a sync that failed poisons the store.
 func (b *Batch) Commit(ctx context.Context) error {
 	if b.closed {
 		return fault.New(fault.Internal, "commit of a closed batch")
@@ -323,7 +329,7 @@ func (s *Store) indexBlocks(id packID, order [][32]byte, where map[[32]byte]loca
 func (b *Batch) abort() error {
 	b.release()
 	clear(b.pending)
-	b.order = b.order[:0]
+	b.order, b.bytes = b.order[:0], 0
 	b.run = nil
 	if b.t.pack == nil || b.t.sealed {
 		return nil
@@ -331,7 +337,8 @@ func (b *Batch) abort() error {
 	return b.t.pack.f.Truncate(b.t.end)
 }
 
-// Close ends the batch. What was not committed is cut off.
+// Close ends the batch and frees the series. What was not committed is cut off.
+// Closing again does nothing.
 func (b *Batch) Close() error {
 	if b.closed {
 		return nil

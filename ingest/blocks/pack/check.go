@@ -20,8 +20,10 @@ type CheckSummary struct {
 
 // CheckAll reads every byte of every pack: headers, frames, hashes, commit
 // frames, and holds the index against them. What is not as it was written is
-// handed to fn. Writers wait meanwhile; readers do not. progress, when set, is
-// told how many bytes of how many were read.
+// handed to fn, in the order of the packs; damage is no error, an error is that
+// the check could not be made. It changes nothing. It waits for open batches;
+// writers wait meanwhile, readers do not. progress, when set, is told after each
+// pack how many bytes of how many were read.
 func (s *Store) CheckAll(ctx context.Context, progress func(done, total int64), fn func(Damage)) (CheckSummary, error) {
 	for _, series := range []Series{Data, Records} {
 		t := s.tails[series]
@@ -129,8 +131,9 @@ func (s *Store) checkPack(ctx context.Context, p *packFile, report func(Damage))
 	return there, nil
 }
 
-// Rebuild drops the index and makes it anew from the packs. Nobody may use the
-// store meanwhile.
+// Rebuild drops the index and makes it anew from the packs, every byte of which
+// it reads. Nobody may use the store meanwhile. When it fails or is cut short,
+// the next Open does the rest.
 func (s *Store) Rebuild(ctx context.Context) error {
 	if err := s.db.Close(); err != nil {
 		return err
@@ -151,10 +154,12 @@ func (s *Store) Rebuild(ctx context.Context) error {
 	return s.recover(ids)
 }
 
-// Records calls fn for every block of the records series, in the order in which
-// they were written.
+// Records calls fn for every committed block of the records series, in the order
+// in which they were written; a block of what is put meanwhile may be missed.
+// Frames that are damaged are passed over: [Store.CheckAll] names them. A pack
+// that is missing is fault.Unverified. An error of fn ends it and is returned.
 func (s *Store) Records(ctx context.Context, fn func(c cid.Cid, data []byte) error) error {
-	for num := uint32(1); num <= s.tails[Records].num; num++ {
+	for num := uint32(1); num <= s.newest(seriesBytes[Records]); num++ {
 		p, err := s.pack(packID{seriesBytes[Records], num})
 		if err != nil {
 			return err

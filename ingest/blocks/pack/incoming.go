@@ -68,7 +68,10 @@ func CreateIncoming(dir, id string) (*IncomingWriter, error) {
 	return &IncomingWriter{name: name, f: f, out: out, run: newRun(incomingPrefix + id), seen: make(map[[32]byte]bool)}, nil
 }
 
-// Append adds a block; stored is false for one that this pack has already.
+// Append adds a block; stored is false for one that this pack has already. Bytes
+// and CID are taken as they are, and data is copied. Codes: fault.TooLarge beyond
+// [MaxBlock]; fault.Invalid for a CID that is not a whole sha2-256;
+// fault.NoSpace. After any other error the pack is to be aborted.
 func (w *IncomingWriter) Append(ctx context.Context, c cid.Cid, data []byte) (stored bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, context.Cause(ctx)
@@ -119,7 +122,8 @@ func (w *IncomingWriter) Commit(context.Context) error {
 	return syncDir(filepath.Dir(w.name))
 }
 
-// Close closes the file, which stays to be adopted.
+// Close closes the file, which stays to be adopted. What was appended since the
+// last Commit makes it a pack that no store adopts.
 func (w *IncomingWriter) Close() error {
 	w.out.Close()
 	return w.f.Close()

@@ -29,8 +29,8 @@ const (
 	// indexFormat is refused at Open when it differs: a new layout is rebuilt.
 	indexFormat = 1
 
-	// maxTxnKeys and maxTxnBytes bound one transaction, well below what a
-	// memtable of 8 MiB takes (13,107 keys, 1,258,291 bytes).
+	// maxTxnKeys bounds one transaction, well below what a memtable of 8 MiB
+	// takes (13,107 keys, 1,258,291 bytes); a key and its value take 100 bytes.
 	maxTxnKeys = 2000
 
 	// memTable is small, because the index is: 50,000 blocks take 4 MiB.

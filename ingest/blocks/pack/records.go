@@ -80,9 +80,12 @@ func (q *recordQueue) commit(group []recordReq) error {
 	return b.Commit(ctx)
 }
 
-// PutRecords stores blocks in the series of records; they are durable and found
-// when it returns nil. Callers at the same time share one commit. Codes are those
-// of [Batch.Append].
+// PutRecords stores blocks in the series of records, in their order; they are
+// durable and found when it returns nil. Callers at the same time, up to 256,
+// share one commit, and the error of it. Bytes that are not those of their CID
+// are fault.Invalid before anything is stored; other codes are those of
+// [Batch.Append]. ctx ends the waiting for a turn, not a commit that has begun.
+// It may be called concurrently.
 func (s *Store) PutRecords(ctx context.Context, bs ...block.Block) error {
 	for _, b := range bs {
 		d, err := digestOf(b.Cid())

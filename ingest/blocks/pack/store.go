@@ -15,7 +15,7 @@
 // transaction. A block is found from then on, never before. A pack is sealed by
 // the first commit at or past [Options.MaxPack], and the next block begins
 // another; so a pack may be larger by what one commit covers, at most about
-// 1 GiB, and no commit spans two packs.
+// 1 GiB, and no commit spans two packs. An adopted pack keeps its size.
 //
 // After a crash, Open cuts what lies behind the last commit frame of the last
 // unsealed pack of a series, and nothing anywhere else: bytes that do not hold
@@ -110,7 +110,7 @@ type Store struct {
 	tails map[Series]*tail
 
 	poison   atomic.Pointer[error]
-	verified sync.Map // location key -> struct{}, in mode Once
+	verified sync.Map // place -> struct{}, in mode Once
 
 	records recordQueue
 }
@@ -129,6 +129,12 @@ func parsePackName(name string) (packID, bool) {
 	b, ok3 := seriesBytes[Series(series)]
 	id := packID{b, uint32(n)}
 	return id, ok && ok2 && ok3 && err == nil && n > 0 && id.String() == base
+}
+
+// A place is where a frame begins.
+type place struct {
+	pack   packID
+	offset int64
 }
 
 type packFile struct {
@@ -259,6 +265,18 @@ func (s *Store) pack(id packID) (*packFile, error) {
 	return p, nil
 }
 
+// newest returns the number of the last pack of a series, 0 when it has none.
+func (s *Store) newest(series byte) (num uint32) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id := range s.packs {
+		if id.series == series {
+			num = max(num, id.num)
+		}
+	}
+	return num
+}
+
 func (s *Store) closeFiles() {
 	for _, p := range s.packs {
 		p.f.Close()
@@ -350,19 +368,17 @@ func (s *Store) read(c cid.Cid, l location) ([]byte, error) {
 	if err := readFrame(p.f, head, data, l.offset); err != nil {
 		return nil, fault.New(fault.Unverified, "%s, offset %d: the block %s cannot be read: %w", id, l.offset, c, err)
 	}
+	at := place{id, l.offset}
 	if s.o.Verify == Once {
-		key := string(blockKey([32]byte{})) + id.String() + strconv.FormatInt(l.offset, 10)
-		if _, seen := s.verified.Load(key); seen {
+		if _, seen := s.verified.Load(at); seen {
 			return data, nil
 		}
-		defer func() {
-			if err == nil {
-				s.verified.Store(key, struct{}{})
-			}
-		}()
 	}
-	if err = s.check(c, l, head, data); err != nil {
+	if err := s.check(c, l, head, data); err != nil {
 		return nil, err
+	}
+	if s.o.Verify == Once {
+		s.verified.Store(at, struct{}{})
 	}
 	return data, nil
 }
@@ -491,9 +507,9 @@ func (s *Store) Put(ctx context.Context, b block.Block) error {
 // PutMany stores blocks in the data series, in one batch: when it returns nil
 // they are durable and found, and it costs one fsync however many they are. It
 // waits while another batch has the series. Blocks that are stored already are
-// passed over. Bytes that are not those of their CID are fault.Invalid, and then
-// none of the blocks is stored (of a call within the limits of a batch, see
-// [Batch.Append]); the other codes are those of [Batch.Append].
+// passed over. Bytes that are not those of their CID are fault.Invalid; other
+// codes are those of [Batch.Append]. After an error none of the blocks is
+// stored, unless they were so many that the batch had committed by itself.
 func (s *Store) PutMany(ctx context.Context, bs []block.Block) error {
 	batch, err := s.Batch(ctx, Data)
 	if err != nil {
@@ -521,7 +537,7 @@ func (s *Store) DeleteBlock(context.Context, cid.Cid) error {
 }
 
 // AllKeysChan lists every block once, as a CIDv1 of the raw codec, in the order
-// of the digests: as it was at the call, whatever is put meanwhile. The channel
+// of the digests: those of one moment, whatever is put meanwhile. The channel
 // is closed at the end, when ctx ends, and after an error, which is only logged.
 // Whoever stops reading before must end ctx.
 func (s *Store) AllKeysChan(ctx context.Context) (<-chan cid.Cid, error) {
