@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/registry/fold"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
@@ -410,6 +412,22 @@ func FuzzApply(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDecodeResultLacking reads results that lack what each of the fold has:
+// they are refused, not more.
+func TestDecodeResultLacking(t *testing.T) {
+	for _, effect := range []string{
+		`{"op":"setProfile"}`,
+		`{"op":"addSigners","signers":null}`,
+		`{"handle":"","identity":"","op":"setProfile","statement":""}`,
+		`{"attester":"","op":"addAttestation","result":"","type":""}`,
+	} {
+		b := []byte(`{"code":"","effects":[` + effect + `],"verdict":"accepted"}`)
+		if r, err := fold.DecodeResult(b); !errors.Is(err, fault.Invalid) {
+			t.Errorf("DecodeResult(%s) = %v, %v, want invalid", b, r, err)
+		}
+	}
 }
 
 // FuzzDecodeResult accepts nothing that Encode would not have written.
