@@ -235,14 +235,11 @@ func (g *getter) writeFile(name string, e unixfs.Entry) error {
 		return err
 	}
 	part := partName(name)
-	if info, err := g.dir.Lstat(part); err == nil && !info.Mode().IsRegular() {
-		return fault.New(fault.Conflict, "%s is in the way", fault.Printable(part))
-	}
-	f, err := g.dir.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o666)
+	f, info, err := g.openPart(part)
 	if err != nil {
 		return err
 	}
-	w := &leafWriter{f: f, open: func() (*os.File, error) { return g.dir.OpenFile(part, os.O_WRONLY|direct.Flag, 0) }}
+	w := &leafWriter{f: f, open: func() (*os.File, error) { return g.reopen(part, os.O_WRONLY|direct.Flag, info) }}
 	size, err := g.fill(w, e)
 	w.close()
 	if err == nil {
@@ -256,6 +253,56 @@ func (g *getter) writeFile(name string, e unixfs.Entry) error {
 	}
 	g.files.Add(1)
 	return nil
+}
+
+// openPart opens a part file, and makes it when it is not there. A Root follows a
+// symlink that stays inside it, whatever the flags say: so a part is made only
+// where nothing is, and one that is there must be the file that Lstat sees.
+func (g *getter) openPart(part string) (*os.File, fs.FileInfo, error) {
+	info, err := g.dir.Lstat(part)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err := g.dir.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			err = inTheWay(part)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if info, err = f.Stat(); err != nil {
+			f.Close()
+			return nil, nil, err
+		}
+		return f, info, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, inTheWay(part)
+	}
+	f, err := g.reopen(part, os.O_RDWR, info)
+	return f, info, err
+}
+
+// reopen opens a file that is there, and must be the one that info is of.
+func (g *getter) reopen(name string, flag int, info fs.FileInfo) (*os.File, error) {
+	f, err := g.dir.OpenFile(name, flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	now, err := f.Stat()
+	if err == nil && !os.SameFile(info, now) {
+		err = inTheWay(name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func inTheWay(part string) error {
+	return fault.New(fault.Conflict, "%s is in the way", fault.Printable(part))
 }
 
 // present reports whether the file under its name is whole already.

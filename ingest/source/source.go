@@ -30,7 +30,7 @@ const (
 	maxIgnore = 1 << 20
 	// maxProblems bounds what one walk reports: enough to see a pattern.
 	maxProblems = 20
-	// maxWarnings bounds the warnings that are kept; the rest is counted.
+	// maxWarnings bounds the warnings that are kept; more are dropped.
 	maxWarnings = 1000
 	// readBatch is how many names are read from a directory at a time.
 	readBatch = 4096
@@ -62,16 +62,8 @@ type Item struct {
 // Open opens the file of an Item, which must still be the one that was seen.
 // Release must be called for every File item once it is not opened any more.
 func (it *Item) Open() (*os.File, Stat, error) {
-	f, err := it.dir.root.OpenFile(it.Name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, info, err := it.dir.open(it.Name, it.Stat.Inode)
 	if err != nil {
-		return nil, Stat{}, named(it.Path, err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fault.New(fault.Invalid, "it was a file and is none any more")
-	}
-	if err != nil {
-		f.Close()
 		return nil, Stat{}, named(it.Path, err)
 	}
 	return f, StatOf(info), nil
@@ -92,6 +84,37 @@ func (d *dir) release() {
 	if d.refs.Add(-1) == 0 {
 		d.root.Close()
 	}
+}
+
+// open opens the regular file of that name in d, and nothing else. inode is the
+// file's when it was last seen there, or 0.
+func (d *dir) open(name string, inode uint64) (*os.File, fs.FileInfo, error) {
+	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fault.New(fault.Invalid, "it is no file, or none any more")
+	}
+	if err == nil && (inode == 0 || StatOf(info).Inode != inode) {
+		// A Root follows a symlink that stays inside it, O_NOFOLLOW or not. What
+		// is open must be what stands under the name.
+		var now fs.FileInfo
+		if now, err = d.root.Lstat(name); err == nil {
+			switch {
+			case now.Mode()&fs.ModeSymlink != 0:
+				err = syscall.ELOOP
+			case !os.SameFile(info, now):
+				err = fault.New(fault.Conflict, "it was exchanged while it was being opened")
+			}
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
 }
 
 // Stat is what tells a changed file from an unchanged one.
@@ -203,7 +226,7 @@ func named(path string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fault.Mark(fault.Denied, out)
 	case errors.Is(err, syscall.ELOOP):
-		return fault.New(fault.Invalid, "%s was exchanged for a symlink while it was being added", fault.Printable(path))
+		return fault.New(fault.Invalid, "%s is a symlink, or became one while it was being added", fault.Printable(path))
 	}
 	return out
 }
@@ -265,10 +288,16 @@ func (w *Walker) readIgnore(d *dir, path string, above *ignorer) (*ignorer, erro
 	if w.o.NoIgnore {
 		return above, nil
 	}
-	f, err := d.root.OpenFile(IgnoreFile, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	// One that is there and no file is refused: patterns that are not read would
+	// let out what was to stay in.
+	info, err := d.root.Lstat(IgnoreFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return above, nil
 	}
+	if err != nil {
+		return nil, named(join(path, IgnoreFile), err)
+	}
+	f, _, err := d.open(IgnoreFile, StatOf(info).Inode)
 	if err != nil {
 		return nil, named(join(path, IgnoreFile), err)
 	}
@@ -395,6 +424,12 @@ func (w *Walker) entry(d *dir, name, path string, ig *ignorer, depth int) error 
 		child := &dir{root: sub}
 		child.acquire()
 		defer child.release()
+		// OpenRoot follows a link that stays inside, and this may be one by now.
+		if now, err := sub.Stat("."); err != nil {
+			return w.problem(named(path, err))
+		} else if !os.SameFile(info, now) {
+			return w.problem(fault.New(fault.Invalid, "%s was exchanged while it was being added", fault.Printable(path)))
+		}
 		return w.directory(child, name, path, ig, depth+1)
 	default:
 		return w.problem(refused(path, mode))

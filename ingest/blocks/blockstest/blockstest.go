@@ -3,6 +3,7 @@ package blockstest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -36,6 +37,9 @@ func Run(t *testing.T, open func(t *testing.T) blocks.Store) {
 	with("wrong bytes are refused", wrongBytes)
 	with("many at once", concurrent)
 	with("all keys", allKeys)
+	with("stored once", storedOnce)
+	with("bytes are one's own", ownBytes)
+	with("a context that has ended", ended)
 }
 
 func raw(data []byte) block.Block {
@@ -134,6 +138,27 @@ func sizes(t *testing.T, s blocks.Store) {
 }
 
 func wrongBytes(t *testing.T, s blocks.Store) {
+	ctx := t.Context()
+	good, bad := raw([]byte("good")), []byte("bad!")
+	claimed := cjson.RawCID([]byte("what it claims to be"))
+	wrong, err := block.NewBlockWithCid(bad, claimed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(ctx, wrong); !errors.Is(err, fault.Invalid) {
+		t.Errorf("Put of wrong bytes: %v, want invalid", err)
+	}
+	if err := s.PutMany(ctx, []block.Block{good, wrong}); !errors.Is(err, fault.Invalid) {
+		t.Errorf("PutMany with wrong bytes: %v, want invalid", err)
+	}
+	for _, c := range []cid.Cid{claimed, cjson.RawCID(bad)} {
+		if ok, err := s.Has(ctx, c); ok || err != nil {
+			t.Errorf("Has(%s): %t, %v after wrong bytes were refused", c, ok, err)
+		}
+	}
+	if err := s.Put(ctx, good); err != nil { // nothing is in its way
+		t.Errorf("good bytes after wrong ones: %v", err)
+	}
 	h, err := mh.Sum([]byte("x"), mh.SHA2_512, -1)
 	if err != nil {
 		t.Fatal(err)
@@ -196,5 +221,97 @@ func allKeys(t *testing.T, s blocks.Store) {
 	}
 	if len(want) > 0 {
 		t.Errorf("%d blocks are not listed", len(want))
+	}
+}
+
+// storedOnce puts equal bytes under every CID they can have, in one call and in
+// many: one block is listed.
+func storedOnce(t *testing.T, s blocks.Store) {
+	ctx := t.Context()
+	data := []byte{0x0a, 0x02, 0x08, 0x01}
+	h := cjson.RawCID(data).Hash()
+	var all []block.Block
+	for _, c := range []cid.Cid{cid.NewCidV1(cid.Raw, h), cid.NewCidV0(h), cid.NewCidV1(cid.DagProtobuf, h), cid.NewCidV1(cid.Raw, h)} {
+		b, err := block.NewBlockWithCid(data, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+		if err := s.Put(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.PutMany(ctx, all); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := s.AllKeysChan(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for c := range keys {
+		n++
+		if got, err := s.Get(ctx, c); err != nil || !bytes.Equal(got.RawData(), data) {
+			t.Errorf("the CID that is listed, %s: %v", c, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("one block is listed %d times", n)
+	}
+}
+
+// ownBytes writes into what it put and into what it got.
+func ownBytes(t *testing.T, s blocks.Store) {
+	ctx := t.Context()
+	data := bytes.Repeat([]byte("own"), 2000)
+	b := raw(bytes.Clone(data))
+	if err := s.Put(ctx, b); err != nil {
+		t.Fatal(err)
+	}
+	clear(b.RawData())
+	for range 3 {
+		got, err := s.Get(ctx, b.Cid())
+		if err != nil || !bytes.Equal(got.RawData(), data) {
+			t.Fatalf("somebody wrote into the stored block: %v", err)
+		}
+		clear(got.RawData())
+	}
+}
+
+func ended(t *testing.T, s blocks.Store) {
+	b := raw([]byte("late"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Put(ctx, b); !errors.Is(err, context.Canceled) {
+		t.Errorf("Put: %v, want canceled", err)
+	}
+	if ok, err := s.Has(t.Context(), b.Cid()); ok || err != nil {
+		t.Errorf("what was not put is there: %t, %v", ok, err)
+	}
+	if err := s.Put(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(ctx, b.Cid()); !errors.Is(err, context.Canceled) {
+		t.Errorf("Get: %v, want canceled", err)
+	}
+	// A listing that nobody reads to its end is let go.
+	for i := range 10 {
+		if err := s.Put(t.Context(), raw(fmt.Append(nil, i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	keys, err := s.AllKeysChan(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-keys
+	cancel()
+	n := 0
+	for range keys {
+		n++
+	}
+	if n > 9 {
+		t.Errorf("%d keys after the context ended", n)
 	}
 }
