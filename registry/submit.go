@@ -94,6 +94,9 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if out, err := r.known(id, e); out != nil || err != nil {
 		return out, err
 	}
+	if err := r.stalled(); err != nil {
+		return nil, err
+	}
 	l, err := proof.NewLeaf(e, encoded)
 	if err != nil {
 		return nil, err
@@ -131,6 +134,21 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 		return nil, err
 	}
 	return r.answer(i, id)
+}
+
+// stalled keeps the door shut while the follower does not go on: an entry would
+// be judged by a state that is not that of the log, and a statement that waits
+// there to be applied would be logged twice.
+func (r *Registry) stalled() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case errors.Is(r.stopped, errMissingBody):
+		return fault.New(fault.Busy, "the registry takes no statements: %w", r.stopped)
+	case r.stopped != nil:
+		return fault.New(fault.Internal, "the registry takes no statements: %w", r.stopped)
+	}
+	return nil
 }
 
 // known answers for a statement that is decided and whose signers are all
@@ -246,7 +264,7 @@ func (r *Registry) admit(ctx context.Context, s *manifests.Statement, c *manifes
 	}
 	next, stop := iter.Pull2(m.ListedFiles(ctx, r.cfg.Blocks))
 	defer stop()
-	sum, err := unixfs.Check(ctx, r.cfg.Blocks, m.Data.Root.Cid, unixfs.Limits{Bytes: uint64(m.Data.Bytes)}, func() (unixfs.Listed, bool, error) {
+	sum, err := unixfs.Check(ctx, r.cfg.Blocks, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {
 		f, err, ok := next()
 		if !ok || err != nil {
 			return unixfs.Listed{}, false, err

@@ -110,7 +110,7 @@ func (a *auditor) data(m *manifests.Manifest) {
 	next, stop := iter.Pull2(m.ListedFiles(a.ctx, a.ev))
 	defer stop()
 	f := files{a: a, r: r}
-	sum, err := unixfs.Check(a.ctx, r, m.Data.Root.Cid, unixfs.Limits{Bytes: uint64(m.Data.Bytes)}, func() (unixfs.Listed, bool, error) {
+	sum, err := unixfs.Check(a.ctx, r, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {
 		line, err, ok := next()
 		if !ok || err != nil {
 			return unixfs.Listed{}, false, err

@@ -293,7 +293,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		defer close(l.watched)
 		l.watch(run, signed)
 	}()
-	log.InfoContext(ctx, "log opened", "origin", v.Name(), "tree_size", st.Size, "published", g.last.Size)
+	log.InfoContext(ctx, "log opened", "origin", v.Name(), "tree_size", st.Size, "published", l.Published().Size)
 	return l, nil
 }
 
