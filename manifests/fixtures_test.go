@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,7 +126,8 @@ func vkey(b byte) string {
 // statements are the golden statements by the name of their file.
 func statements(t testing.TB) map[string]*manifests.Statement {
 	t.Helper()
-	return map[string]*manifests.Statement{
+	all := creditStatements(t)
+	maps.Copy(all, map[string]*manifests.Statement{
 		"contribution-minimal": minimalContribution(t),
 		"contribution-full":    fullContribution(t),
 		"registry-minimal": manifests.New(&manifests.Registry{
@@ -153,7 +155,8 @@ func statements(t testing.TB) map[string]*manifests.Statement {
 		"attestation-full": manifests.New(&manifests.Attestation{
 			Common: anchored(), Attester: edKey(5), Type: manifests.AttestScan, About: rawCID("statement"), Report: jsonCID("report"), Result: manifests.ResultIncomplete,
 		}),
-	}
+	})
+	return all
 }
 
 func minimalManifest() *manifests.Manifest {
