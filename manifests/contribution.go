@@ -45,15 +45,18 @@ type Contribution struct {
 	Sources []Source `json:"sources,omitempty"`
 
 	// Edges are the weights with which revenue flows on to other works, sorted
-	// by statement; EdgeTotal = SelfWeight + Σ edge weights. Without edges
-	// SelfWeight and EdgeTotal are both absent or both "1", which means the same.
+	// by statement; EdgeTotal = SelfWeight + Σ edge weights, a multiple of
+	// 1,000,000: a share total of S makes it 1,000,000·S. Without edges SelfWeight
+	// and EdgeTotal are both absent or both "1", which means the same.
 	Edges      []Edge `json:"edges,omitempty"`
 	SelfWeight string `json:"selfWeight,omitempty"`
 	EdgeTotal  string `json:"edgeTotal,omitempty"`
 
+	// Attribution is the attribution/v1 of this data that the edges' shares follow.
+	Attribution cjson.CID `json:"attribution,omitzero"`
 	// Supersedes is the newest statement of the name; undefined for the first.
 	Supersedes cjson.CID `json:"supersedes,omitzero"`
-	// Agreement names an agreement on shares; only beside Supersedes.
+	// Agreement names a complete agreement on shares; only beside Supersedes.
 	Agreement cjson.CID `json:"agreement,omitzero"`
 	// Rules are the terms that bind later entries, copied from the terms document.
 	Rules *Rules `json:"rules,omitempty"`
@@ -94,6 +97,9 @@ type Source struct {
 type Edge struct {
 	Statement cjson.CID `json:"statement"`
 	Weight    string    `json:"weight"` // decimal, > 0
+	// Share is the parent's part of the share total, by the attribution that the
+	// statement names. Parents whose rates stack by weight ask for it.
+	Share string `json:"share,omitempty"`
 }
 
 // Rules are the terms that bind later entries. [RulesOf] copies them from a
@@ -160,7 +166,7 @@ func (c *Contribution) validate(p *field.Problems) {
 		for i, s := range c.Sources {
 			s.validate(p, i)
 		}
-		validateEdges(p, c.Edges, c.SelfWeight, c.EdgeTotal)
+		validateEdges(p, c.Edges, c.SelfWeight, c.EdgeTotal, c.Attribution)
 	}
 	validateSuccession(p, c.Supersedes, c.Agreement)
 	c.Rules.validate(p)
@@ -258,7 +264,10 @@ func (s *Source) validate(p *field.Problems, i int) {
 	}
 }
 
-func validateEdges(p *field.Problems, edges []Edge, selfWeight, edgeTotal string) {
+func validateEdges(p *field.Problems, edges []Edge, selfWeight, edgeTotal string, attribution cjson.CID) {
+	if attribution.Defined() {
+		p.Add(field.StatementCID(attribution), "predicate.attribution")
+	}
 	if len(edges) == 0 {
 		absent := selfWeight == "" && edgeTotal == ""
 		if !absent && (selfWeight != "1" || edgeTotal != "1") {
@@ -277,8 +286,37 @@ func validateEdges(p *field.Problems, edges []Edge, selfWeight, edgeTotal string
 		w, msg := positiveWeight(e.Weight)
 		p.Add(msg, "predicate.edges[%d].weight", i)
 		sum, summable = addWeight(sum, w), summable && msg == ""
+		if e.Share != "" {
+			_, msg := positiveWeight(e.Share)
+			p.Add(msg, "predicate.edges[%d].share", i)
+			if !attribution.Defined() {
+				p.Add("stands only beside attribution", "predicate.edges[%d].share", i)
+			}
+		}
 	}
 	checkTotal(p, "predicate.edgeTotal", edgeTotal, sum, summable)
+	if w, msg := parseWeight(edgeTotal); msg == "" && w%million != 0 {
+		p.Add("must be a multiple of 1000000", "predicate.edgeTotal")
+	}
+	checkShareTotal(p, edges, edgeTotal)
+}
+
+// checkShareTotal holds the shares of edges against their total, a millionth of
+// the edge total.
+func checkShareTotal(p *field.Problems, edges []Edge, edgeTotal string) {
+	total, msg := parseWeight(edgeTotal)
+	if msg != "" {
+		return
+	}
+	sum := uint64(0)
+	for _, e := range edges {
+		if w, msg := parseWeight(e.Share); msg == "" {
+			sum = addWeight(sum, w)
+		}
+	}
+	if sum > total/million {
+		p.Add("is too small: the shares of the edges add up to more than a millionth of it", "predicate.edgeTotal")
+	}
 }
 
 func (r *Rules) validate(p *field.Problems) {

@@ -90,7 +90,7 @@ func minimalContribution(t testing.TB) *manifests.Statement {
 // fullContribution has every member.
 func fullContribution(t testing.TB) *manifests.Statement {
 	t.Helper()
-	edges := []manifests.Edge{{Statement: rawCID("parent 1"), Weight: "50000"}, {Statement: rawCID("parent 2"), Weight: "150000"}}
+	edges := []manifests.Edge{{Statement: rawCID("parent 1"), Weight: "50000", Share: "1"}, {Statement: rawCID("parent 2"), Weight: "150000"}}
 	if edges[0].Statement.String() > edges[1].Statement.String() {
 		edges[0], edges[1] = edges[1], edges[0]
 	}
@@ -110,7 +110,7 @@ func fullContribution(t testing.TB) *manifests.Statement {
 			{Rel: manifests.CollectedFrom, URL: "https://example.org/a?b=c#d"},
 			{Rel: manifests.MergedFrom, CID: cjson.CID{Cid: pb(t, "somebody else's data")}},
 		},
-		Edges: edges, SelfWeight: "800000", EdgeTotal: "1000000",
+		Edges: edges, SelfWeight: "800000", EdgeTotal: "1000000", Attribution: rawCID("attribution"),
 		Supersedes: rawCID("version before"), Agreement: rawCID("agreement"),
 		Rules: &manifests.Rules{Accept: "bytes", Revocable: true, OnWithdraw: "hold", Payment: &manifests.PaymentRules{
 			RatePpm: 50000, Stacking: "pool", FloorPpm: 1000, CapPpm: 300000, Pool: rawCID("pool"), PoolPpm: 20000, ToDerived: true,

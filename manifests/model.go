@@ -33,6 +33,8 @@ type Model struct {
 	SelfWeight string `json:"selfWeight,omitempty"`
 	EdgeTotal  string `json:"edgeTotal,omitempty"`
 
+	// Attribution is the attribution/v1 of the artifact that the edges' shares follow.
+	Attribution cjson.CID `json:"attribution,omitzero"`
 	// Supersedes is the newest statement of the name; undefined for the first.
 	Supersedes cjson.CID `json:"supersedes,omitzero"`
 	// Agreement names an agreement on shares; only beside Supersedes.
@@ -94,7 +96,7 @@ func (m *Model) validate(p *field.Problems) {
 		p.Add(fmt.Sprintf("edges and usages together may be %d, are %d", MaxReferences, n), "predicate.usages")
 	} else {
 		validateStatements(p, "predicate.usages", m.Usages, MaxReferences)
-		validateEdges(p, m.Edges, m.SelfWeight, m.EdgeTotal)
+		validateEdges(p, m.Edges, m.SelfWeight, m.EdgeTotal, m.Attribution)
 	}
 	validateSuccession(p, m.Supersedes, m.Agreement)
 	m.Rules.validate(p)

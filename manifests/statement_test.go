@@ -59,7 +59,7 @@ func TestEveryMemberCounts(t *testing.T) {
 		"accept", "revocable", "onWithdraw", "payment", "floorPpm", "capPpm", "arbiters", "gatewayKeys", "payeeRecipient", "currencies",
 		"handle", "name", "url", "orcid", "ror", "next", "reason", "compromisedSince", "report", "uri", "edges", "selfWeight", "edgeTotal",
 		"pool", "poolPpm", "usages", "artifact", "inputs", "private", "params", "code", "repo", "commit", "imageDigest", "entrypoint", "args",
-		"retroactive", "attribution", "deductions", "ref", "file", "root", "evidence", "issuer"}
+		"retroactive", "attribution", "deductions", "ref", "file", "root", "evidence", "issuer", "share"}
 	for name, b := range goldens(t, "*.statement.json") {
 		members(t, b, func(path ...any) {
 			last, isName := path[len(path)-1].(string)
@@ -218,7 +218,7 @@ func TestLimits(t *testing.T) {
 	if _, err := manifests.Encode(s); err != nil {
 		t.Errorf("%d sources: %v", len(c.Sources), err)
 	}
-	c.Edges, c.SelfWeight, c.EdgeTotal = []manifests.Edge{{Statement: rawCID("1"), Weight: "1"}}, "0", "1"
+	c.Edges, c.SelfWeight, c.EdgeTotal = []manifests.Edge{{Statement: rawCID("1"), Weight: "1000000"}}, "0", "1000000"
 	_, err := manifests.Encode(s)
 	wantProblem(t, err, "predicate.sources: edges and sources together may be 1024, are 1025")
 
