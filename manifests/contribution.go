@@ -3,6 +3,7 @@ package manifests
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/internal/field"
@@ -44,15 +45,18 @@ type Contribution struct {
 	Sources []Source `json:"sources,omitempty"`
 
 	// Edges are the weights with which revenue flows on to other works, sorted
-	// by statement; EdgeTotal = SelfWeight + Σ edge weights. Without edges
-	// SelfWeight and EdgeTotal are both absent or both "1", which means the same.
+	// by statement; EdgeTotal = SelfWeight + Σ edge weights, a multiple of
+	// 1,000,000: a share total of S makes it 1,000,000·S. Without edges SelfWeight
+	// and EdgeTotal are both absent or both "1", which means the same.
 	Edges      []Edge `json:"edges,omitempty"`
 	SelfWeight string `json:"selfWeight,omitempty"`
 	EdgeTotal  string `json:"edgeTotal,omitempty"`
 
+	// Attribution is the attribution/v1 of this data that the edges' shares follow.
+	Attribution cjson.CID `json:"attribution,omitzero"`
 	// Supersedes is the newest statement of the name; undefined for the first.
 	Supersedes cjson.CID `json:"supersedes,omitzero"`
-	// Agreement names an agreement on shares; only beside Supersedes.
+	// Agreement names a complete agreement on shares; only beside Supersedes.
 	Agreement cjson.CID `json:"agreement,omitzero"`
 	// Rules are the terms that bind later entries, copied from the terms document.
 	Rules *Rules `json:"rules,omitempty"`
@@ -93,6 +97,9 @@ type Source struct {
 type Edge struct {
 	Statement cjson.CID `json:"statement"`
 	Weight    string    `json:"weight"` // decimal, > 0
+	// Share is the parent's part of the share total, by the attribution that the
+	// statement names. Parents whose rates stack by weight ask for it.
+	Share string `json:"share,omitempty"`
 }
 
 // Rules are the terms that bind later entries. [RulesOf] copies them from a
@@ -133,9 +140,15 @@ func (c *Contribution) subject(given Subject) Subject {
 }
 
 func (c *Contribution) signers() (required, allowed []sign.KeyID) {
-	allowed = append(make([]sign.KeyID, 0, len(c.Contributors)+1), c.Publisher)
-	for _, s := range c.Contributors {
-		if s.ID != c.Publisher {
+	return publisherAndContributors(c.Publisher, c.Contributors)
+}
+
+// publisherAndContributors says who signs a node of the graph: the publisher
+// must, the contributors may.
+func publisherAndContributors(publisher sign.KeyID, contributors []Share) (required, allowed []sign.KeyID) {
+	allowed = append(make([]sign.KeyID, 0, len(contributors)+1), publisher)
+	for _, s := range contributors {
+		if s.ID != publisher {
 			allowed = append(allowed, s.ID)
 		}
 	}
@@ -146,24 +159,16 @@ func (c *Contribution) validate(p *field.Problems) {
 	p.Add(field.KeyID(c.Publisher), "predicate.publisher")
 	c.Dataset.validate(p)
 	p.Add(field.DocumentCID(c.Terms), "predicate.terms")
-	validateShares(p, c.Contributors, c.Total)
+	validateShares(p, "predicate.contributors", c.Contributors, c.Total, MaxContributors)
 	if n := len(c.Edges) + len(c.Sources); n > MaxReferences {
 		p.Add(fmt.Sprintf("edges and sources together may be %d, are %d", MaxReferences, n), "predicate.sources")
 	} else {
 		for i, s := range c.Sources {
 			s.validate(p, i)
 		}
-		c.validateEdges(p)
+		validateEdges(p, c.Edges, c.SelfWeight, c.EdgeTotal, c.Attribution)
 	}
-	if c.Supersedes.Defined() {
-		p.Add(field.StatementCID(c.Supersedes), "predicate.supersedes")
-	}
-	if c.Agreement.Defined() {
-		p.Add(field.StatementCID(c.Agreement), "predicate.agreement")
-		if !c.Supersedes.Defined() {
-			p.Add("stands only beside supersedes", "predicate.agreement")
-		}
-	}
+	validateSuccession(p, c.Supersedes, c.Agreement)
 	c.Rules.validate(p)
 	if c.Attachments.Defined() {
 		p.Add(field.DocumentCID(c.Attachments), "predicate.attachments")
@@ -182,10 +187,27 @@ func (d *Dataset) validate(p *field.Problems) {
 	}
 	p.Add(checkLicenseText(d.License), "predicate.dataset.license")
 	validateKeywords(p, "predicate.dataset.keywords", d.Keywords)
-	for i := range p.List("predicate.dataset.mediaTypes", len(d.MediaTypes), maxMediaTypes) {
-		p.Add(checkMediaType(d.MediaTypes[i]), "predicate.dataset.mediaTypes[%d]", i)
-		if i > 0 && d.MediaTypes[i-1] >= d.MediaTypes[i] {
-			p.Add("the list must be sorted and without repetitions", "predicate.dataset.mediaTypes[%d]", i)
+	validateMediaTypes(p, "predicate.dataset.mediaTypes", d.MediaTypes)
+}
+
+func validateMediaTypes(p *field.Problems, path string, types []string) {
+	for i := range p.List(path, len(types), maxMediaTypes) {
+		p.Add(checkMediaType(types[i]), "%s[%d]", path, i)
+		if i > 0 && types[i-1] >= types[i] {
+			p.Add("the list must be sorted and without repetitions", "%s[%d]", path, i)
+		}
+	}
+}
+
+// validateSuccession checks what a version says of the one before it.
+func validateSuccession(p *field.Problems, supersedes, agreement cjson.CID) {
+	if supersedes.Defined() {
+		p.Add(field.StatementCID(supersedes), "predicate.supersedes")
+	}
+	if agreement.Defined() {
+		p.Add(field.StatementCID(agreement), "predicate.agreement")
+		if !supersedes.Defined() {
+			p.Add("stands only beside supersedes", "predicate.agreement")
 		}
 	}
 }
@@ -199,21 +221,23 @@ func validateKeywords(p *field.Problems, path string, keywords []string) {
 	}
 }
 
-func validateShares(p *field.Problems, shares []Share, total string) {
-	if n := len(shares); n < 1 || n > MaxContributors {
-		p.Add(fmt.Sprintf("must have 1 to %d entries, has %d", MaxContributors, n), "predicate.contributors")
+// validateShares checks a list of shares against the total beside it.
+func validateShares(p *field.Problems, path string, shares []Share, total string, limit int) {
+	if n := len(shares); n < 1 || n > limit {
+		p.Add(fmt.Sprintf("must have 1 to %d entries, has %d", limit, n), "%s", path)
 		return
 	}
+	list := strings.TrimPrefix(path, "predicate.")
 	sum, summable, seen := uint64(0), true, make(map[sign.KeyID]int, len(shares))
 	for i, s := range shares {
-		p.Add(field.KeyID(s.ID), "predicate.contributors[%d].id", i)
+		p.Add(field.KeyID(s.ID), "%s[%d].id", path, i)
 		if first, ok := seen[s.ID]; ok {
-			p.Add(fmt.Sprintf("is contributors[%d] already", first), "predicate.contributors[%d].id", i)
+			p.Add(fmt.Sprintf("is %s[%d] already", list, first), "%s[%d].id", path, i)
 		} else {
 			seen[s.ID] = i
 		}
 		w, msg := positiveWeight(s.Weight)
-		p.Add(msg, "predicate.contributors[%d].weight", i)
+		p.Add(msg, "%s[%d].weight", path, i)
 		sum, summable = addWeight(sum, w), summable && msg == ""
 	}
 	checkTotal(p, "predicate.total", total, sum, summable)
@@ -240,27 +264,59 @@ func (s *Source) validate(p *field.Problems, i int) {
 	}
 }
 
-func (c *Contribution) validateEdges(p *field.Problems) {
-	if len(c.Edges) == 0 {
-		absent := c.SelfWeight == "" && c.EdgeTotal == ""
-		if !absent && (c.SelfWeight != "1" || c.EdgeTotal != "1") {
+func validateEdges(p *field.Problems, edges []Edge, selfWeight, edgeTotal string, attribution cjson.CID) {
+	if attribution.Defined() {
+		p.Add(field.StatementCID(attribution), "predicate.attribution")
+	}
+	if len(edges) == 0 {
+		absent := selfWeight == "" && edgeTotal == ""
+		if !absent && (selfWeight != "1" || edgeTotal != "1") {
 			p.Add(`without edges, selfWeight and edgeTotal are both "1" or both absent`, "predicate.edgeTotal")
 		}
 		return
 	}
-	sum, msg := parseWeight(c.SelfWeight)
+	sum, msg := parseWeight(selfWeight)
 	p.Add(msg, "predicate.selfWeight")
 	summable := msg == ""
-	for i, e := range c.Edges {
+	for i, e := range edges {
 		p.Add(field.StatementCID(e.Statement), "predicate.edges[%d].statement", i)
-		if i > 0 && c.Edges[i-1].Statement.String() >= e.Statement.String() {
+		if i > 0 && edges[i-1].Statement.String() >= e.Statement.String() {
 			p.Add("the list must be sorted by statement and without repetitions", "predicate.edges[%d].statement", i)
 		}
 		w, msg := positiveWeight(e.Weight)
 		p.Add(msg, "predicate.edges[%d].weight", i)
 		sum, summable = addWeight(sum, w), summable && msg == ""
+		if e.Share != "" {
+			_, msg := positiveWeight(e.Share)
+			p.Add(msg, "predicate.edges[%d].share", i)
+			if !attribution.Defined() {
+				p.Add("stands only beside attribution", "predicate.edges[%d].share", i)
+			}
+		}
 	}
-	checkTotal(p, "predicate.edgeTotal", c.EdgeTotal, sum, summable)
+	checkTotal(p, "predicate.edgeTotal", edgeTotal, sum, summable)
+	if w, msg := parseWeight(edgeTotal); msg == "" && w%million != 0 {
+		p.Add("must be a multiple of 1000000", "predicate.edgeTotal")
+	}
+	checkShareTotal(p, edges, edgeTotal)
+}
+
+// checkShareTotal holds the shares of edges against their total, a millionth of
+// the edge total.
+func checkShareTotal(p *field.Problems, edges []Edge, edgeTotal string) {
+	total, msg := parseWeight(edgeTotal)
+	if msg != "" {
+		return
+	}
+	sum := uint64(0)
+	for _, e := range edges {
+		if w, msg := parseWeight(e.Share); msg == "" {
+			sum = addWeight(sum, w)
+		}
+	}
+	if sum > total/million {
+		p.Add("is too small: the shares of the edges add up to more than a millionth of it", "predicate.edgeTotal")
+	}
 }
 
 func (r *Rules) validate(p *field.Problems) {

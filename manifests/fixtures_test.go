@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,7 +90,7 @@ func minimalContribution(t testing.TB) *manifests.Statement {
 // fullContribution has every member.
 func fullContribution(t testing.TB) *manifests.Statement {
 	t.Helper()
-	edges := []manifests.Edge{{Statement: rawCID("parent 1"), Weight: "50000"}, {Statement: rawCID("parent 2"), Weight: "150000"}}
+	edges := []manifests.Edge{{Statement: rawCID("parent 1"), Weight: "50000", Share: "1"}, {Statement: rawCID("parent 2"), Weight: "150000"}}
 	if edges[0].Statement.String() > edges[1].Statement.String() {
 		edges[0], edges[1] = edges[1], edges[0]
 	}
@@ -109,7 +110,7 @@ func fullContribution(t testing.TB) *manifests.Statement {
 			{Rel: manifests.CollectedFrom, URL: "https://example.org/a?b=c#d"},
 			{Rel: manifests.MergedFrom, CID: cjson.CID{Cid: pb(t, "somebody else's data")}},
 		},
-		Edges: edges, SelfWeight: "800000", EdgeTotal: "1000000",
+		Edges: edges, SelfWeight: "800000", EdgeTotal: "1000000", Attribution: rawCID("attribution"),
 		Supersedes: rawCID("version before"), Agreement: rawCID("agreement"),
 		Rules: &manifests.Rules{Accept: "bytes", Revocable: true, OnWithdraw: "hold", Payment: &manifests.PaymentRules{
 			RatePpm: 50000, Stacking: "pool", FloorPpm: 1000, CapPpm: 300000, Pool: rawCID("pool"), PoolPpm: 20000, ToDerived: true,
@@ -125,7 +126,8 @@ func vkey(b byte) string {
 // statements are the golden statements by the name of their file.
 func statements(t testing.TB) map[string]*manifests.Statement {
 	t.Helper()
-	return map[string]*manifests.Statement{
+	all := creditStatements(t)
+	maps.Copy(all, map[string]*manifests.Statement{
 		"contribution-minimal": minimalContribution(t),
 		"contribution-full":    fullContribution(t),
 		"registry-minimal": manifests.New(&manifests.Registry{
@@ -153,7 +155,8 @@ func statements(t testing.TB) map[string]*manifests.Statement {
 		"attestation-full": manifests.New(&manifests.Attestation{
 			Common: anchored(), Attester: edKey(5), Type: manifests.AttestScan, About: rawCID("statement"), Report: jsonCID("report"), Result: manifests.ResultIncomplete,
 		}),
-	}
+	})
+	return all
 }
 
 func minimalManifest() *manifests.Manifest {

@@ -139,7 +139,7 @@ type Attestation struct {
 func (*Attestation) Kind() Kind { return KindAttestation }
 
 func (a *Attestation) subject(Subject) Subject {
-	return Subject{Name: a.About.String(), Digest: map[string]string{"sha256": digestHex(a.About.Cid)}}
+	return statementSubject(a.About)
 }
 
 func (a *Attestation) signers() (required, allowed []sign.KeyID) {

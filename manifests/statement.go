@@ -37,11 +37,61 @@ const (
 	KindProfile      Kind = "profile/v1"
 	KindKey          Kind = "key/v1"
 	KindAttestation  Kind = "attestation/v1"
+
+	KindModel       Kind = "model/v1"
+	KindUsage       Kind = "usage/v1"
+	KindAttribution Kind = "attribution/v1"
+	KindAgreement   Kind = "agreement/v1"
+
+	KindPeriod   Kind = "period/v1"
+	KindCurrency Kind = "currency/v1"
+	KindRevenue  Kind = "revenue/v1"
+
+	KindAllocation   Kind = "allocation/v1"
+	KindAdjustment   Kind = "adjustment/v1"
+	KindPayout       Kind = "payout/v1"
+	KindPayoutResult Kind = "payoutResult/v1"
+	KindPayee        Kind = "payee/v1"
+
+	KindDispute    Kind = "dispute/v1"
+	KindResolution Kind = "resolution/v1"
+	KindCommit     Kind = "commit/v1"
 )
+
+// kinds are the known kinds, each with its predicate.
+var kinds = []struct {
+	kind Kind
+	make func() Predicate
+}{
+	{KindRegistry, func() Predicate { return new(Registry) }},
+	{KindContribution, func() Predicate { return new(Contribution) }},
+	{KindProfile, func() Predicate { return new(Profile) }},
+	{KindKey, func() Predicate { return new(Key) }},
+	{KindAttestation, func() Predicate { return new(Attestation) }},
+	{KindModel, func() Predicate { return new(Model) }},
+	{KindUsage, func() Predicate { return new(Usage) }},
+	{KindAttribution, func() Predicate { return new(Attribution) }},
+	{KindAgreement, func() Predicate { return new(Agreement) }},
+	{KindPeriod, func() Predicate { return new(PeriodStatement) }},
+	{KindCurrency, func() Predicate { return new(CurrencyStatement) }},
+	{KindRevenue, func() Predicate { return new(Revenue) }},
+	{KindAllocation, func() Predicate { return new(Allocation) }},
+	{KindAdjustment, func() Predicate { return new(Adjustment) }},
+	{KindPayout, func() Predicate { return new(Payout) }},
+	{KindPayoutResult, func() Predicate { return new(PayoutResult) }},
+	{KindPayee, func() Predicate { return new(Payee) }},
+	{KindDispute, func() Predicate { return new(Dispute) }},
+	{KindResolution, func() Predicate { return new(Resolution) }},
+	{KindCommit, func() Predicate { return new(Commit) }},
+}
 
 // Kinds returns the known kinds.
 func Kinds() []Kind {
-	return []Kind{KindRegistry, KindContribution, KindProfile, KindKey, KindAttestation}
+	list := make([]Kind, len(kinds))
+	for i, k := range kinds {
+		list[i] = k.kind
+	}
+	return list
 }
 
 // PredicateType returns the in-toto predicate type of k.
@@ -49,17 +99,10 @@ func (k Kind) PredicateType() string { return TypeBase + string(k) }
 
 // newPredicate returns an empty predicate of kind k, nil for an unknown one.
 func (k Kind) newPredicate() Predicate {
-	switch k {
-	case KindRegistry:
-		return new(Registry)
-	case KindContribution:
-		return new(Contribution)
-	case KindProfile:
-		return new(Profile)
-	case KindKey:
-		return new(Key)
-	case KindAttestation:
-		return new(Attestation)
+	for _, known := range kinds {
+		if known.kind == k {
+			return known.make()
+		}
 	}
 	return nil
 }
@@ -99,8 +142,8 @@ type Statement struct {
 	Predicate Predicate // a pointer to the type of Kind
 }
 
-// A Predicate is one of [*Registry], [*Contribution], [*Profile], [*Key] and
-// [*Attestation].
+// A Predicate is a pointer to one of this package's types, one for each of
+// [Kinds].
 type Predicate interface {
 	// Kind returns the kind of statement that the predicate makes.
 	Kind() Kind
@@ -143,10 +186,14 @@ func (c *Common) validate(p *field.Problems) {
 	p.Add(checkNonce(c.Nonce), "predicate.nonce")
 	p.Add(field.Time(c.IssuedAt), "predicate.issuedAt")
 	if a := c.Anchor; a != nil {
-		p.Add(checkHash(a.Root), "predicate.anchor.root")
-		if a.Size < 1 || a.Size > field.MaxInt {
-			p.Add("must be from 1 to 2^53-1", "predicate.anchor.size")
-		}
+		a.validate(p, "predicate.anchor")
+	}
+}
+
+func (a Anchor) validate(p *field.Problems, path string) {
+	p.Add(checkHash(a.Root), "%s.root", path)
+	if a.Size < 1 || a.Size > field.MaxInt {
+		p.Add("must be from 1 to 2^53-1", "%s.size", path)
 	}
 }
 
@@ -281,11 +328,60 @@ func (s *Statement) Validate() error {
 func StatementCID(payload []byte) cid.Cid { return cjson.RawCID(payload) }
 
 // Signers returns who must sign the statement and who may, by the statement
-// alone; allowed contains required. Whether a key was valid, and the threshold
-// of a registry statement, depend on the state of the log.
+// alone; allowed contains required. Whether a key was valid depends on the state
+// of the log, and so does who else may sign, or must, when [Statement.StateSigners]
+// says so.
 //
-//   - contribution: the publisher must; the contributors may.
-//   - registry: nobody by name must (a threshold of the operators in force
-//     does); the operators it lists may.
-//   - key: the key itself must. profile: the identity. attestation: the attester.
+//   - contribution, model: the publisher must; the contributors may.
+//   - registry: the operators it lists may; a threshold of those in force must.
+//   - agreement: those with a share may.
+//   - key: the key itself must. profile, payee, commit: the identity.
+//   - the other kinds: the one party that the predicate names, or nobody when
+//     [Statement.Authority] names a group.
 func (s *Statement) Signers() (required, allowed []sign.KeyID) { return s.Predicate.signers() }
+
+// An Authority is a group of keys that the registry statement in force names. A
+// threshold of the group acts for it.
+type Authority string
+
+// The groups.
+const (
+	Operators Authority = "operators"
+	Arbiters  Authority = "arbiters"
+)
+
+// Authority returns the group whose threshold must sign the statement; "" when
+// the statement itself says who must.
+func (s *Statement) Authority() Authority {
+	if a, ok := s.Predicate.(interface{ authority() Authority }); ok {
+		return a.authority()
+	}
+	return ""
+}
+
+// StateSigners reports whether the state of the log names signers that the
+// statement does not: a group, or the parties to an earlier distribution.
+func (s *Statement) StateSigners() bool {
+	_, ok := s.Predicate.(interface{ signersInState() })
+	return ok || s.Authority() != ""
+}
+
+// Body returns the lower hex SHA-256 of the canonical JSON of s's predicate
+// without nonce, issuedAt and anchor: two statements with one body say the same.
+func (s *Statement) Body() (string, error) {
+	b, err := cjson.Marshal(s.Predicate)
+	if err != nil {
+		return "", fault.Mark(fault.Invalid, err)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil {
+		return "", fault.Mark(fault.Invalid, err)
+	}
+	for _, m := range []string{"nonce", "issuedAt", "anchor"} {
+		delete(members, m)
+	}
+	if b, err = cjson.Marshal(members); err != nil {
+		return "", fault.Mark(fault.Invalid, err)
+	}
+	return digestHex(cjson.RawCID(b)), nil
+}

@@ -58,11 +58,12 @@ func TestEveryMemberCounts(t *testing.T) {
 	optional := []string{"anchor", "title", "keywords", "mediaTypes", "sources", "supersedes", "agreement", "rules", "attachments",
 		"accept", "revocable", "onWithdraw", "payment", "floorPpm", "capPpm", "arbiters", "gatewayKeys", "payeeRecipient", "currencies",
 		"handle", "name", "url", "orcid", "ror", "next", "reason", "compromisedSince", "report", "uri", "edges", "selfWeight", "edgeTotal",
-		"pool", "poolPpm"}
+		"pool", "poolPpm", "usages", "artifact", "inputs", "private", "params", "code", "repo", "commit", "imageDigest", "entrypoint", "args",
+		"retroactive", "attribution", "deductions", "ref", "file", "root", "evidence", "issuer", "share"}
 	for name, b := range goldens(t, "*.statement.json") {
 		members(t, b, func(path ...any) {
 			last, isName := path[len(path)-1].(string)
-			if !isName {
+			if !isName || slices.Contains(path, any("params")) && last != "params" { // a free object
 				return
 			}
 			for what, c := range map[string][]byte{
@@ -217,7 +218,7 @@ func TestLimits(t *testing.T) {
 	if _, err := manifests.Encode(s); err != nil {
 		t.Errorf("%d sources: %v", len(c.Sources), err)
 	}
-	c.Edges, c.SelfWeight, c.EdgeTotal = []manifests.Edge{{Statement: rawCID("1"), Weight: "1"}}, "0", "1"
+	c.Edges, c.SelfWeight, c.EdgeTotal = []manifests.Edge{{Statement: rawCID("1"), Weight: "1000000"}}, "0", "1000000"
 	_, err := manifests.Encode(s)
 	wantProblem(t, err, "predicate.sources: edges and sources together may be 1024, are 1025")
 
@@ -265,6 +266,9 @@ func TestCheckSubject(t *testing.T) {
 				}
 			},
 		} {
+			if name == "model-minimal" && what == "digest" {
+				continue // an artifact that only the subject names
+			}
 			c := &manifests.Statement{Kind: s.Kind, Subject: slices.Clone(s.Subject), Predicate: s.Predicate}
 			change(&c.Subject[0])
 			b, err := manifests.Encode(c)
@@ -321,7 +325,7 @@ func TestSigners(t *testing.T) {
 
 func TestUnknownKind(t *testing.T) {
 	b := goldens(t, "profile-minimal.statement.json")["profile-minimal.statement.json"]
-	for _, predicateType := range []string{manifests.TypeBase + "usage/v1", manifests.TypeBase + "profile/v2", "https://slsa.dev/provenance/v1", manifests.TypeBase} {
+	for _, predicateType := range []string{manifests.TypeBase + "future/v1", manifests.TypeBase + "profile/v2", "https://slsa.dev/provenance/v1", manifests.TypeBase} {
 		_, err := manifests.Decode(edit(t, b, predicateType, "predicateType"))
 		var u *manifests.UnknownKindError
 		if !errors.Is(err, manifests.ErrUnknownKind) || !errors.As(err, &u) || fault.Of(err) != fault.Invalid {

@@ -130,11 +130,11 @@ func world() *scenario {
 	// References.
 	edge := s.contribution("dua", "edge", "1.0.0", none)
 	edge.Edges = []manifests.Edge{{Statement: cjson.CID{Cid: foldtest.RawCID("nothing")}, Weight: "1"}}
-	edge.SelfWeight, edge.EdgeTotal = "1", "2"
+	edge.SelfWeight, edge.EdgeTotal = "999999", "1000000"
 	s.version(code(fold.Reference), edge, "dua")
 	edge = s.contribution("dua", "edge", "1.0.0", none)
 	edge.Edges = []manifests.Edge{{Statement: cjson.CID{Cid: v2}, Weight: "1"}}
-	edge.SelfWeight, edge.EdgeTotal = "1", "2"
+	edge.SelfWeight, edge.EdgeTotal = "999999", "1000000"
 	s.version(ok, edge, "dua")
 	source := s.contribution("dua", "source", "1.0.0", none)
 	source.Sources = []manifests.Source{{Rel: "derivedFrom", Statement: cjson.CID{Cid: foldtest.CID(manifests.New(profile))}}}
@@ -176,9 +176,9 @@ func world() *scenario {
 	s.log(dup, foldtest.LogPayload([]byte(`{}`), manifests.KindContribution, foldtest.RawCID("x"), "ana"))
 	payload := foldtest.Payload(foldtest.Version(s.contribution("eve", "eve", "1.0.0", none)))
 	s.log(code(fold.Malformed), foldtest.LogPayload(append(slices.Clone(payload), '\n'), manifests.KindContribution, foldtest.RawCID("x"), "eve"))
-	model := bytes.Replace(payload, []byte("cairn/contribution/v1"), []byte("cairn/model/v1"), 1)
-	s.log(code(fold.UnknownKind), foldtest.LogPayload(model, "model/v1", foldtest.RawCID("x"), "eve"))
-	s.log(dup, foldtest.LogPayload(model, "model/v1", foldtest.RawCID("x"), "eve"))
+	future := bytes.Replace(payload, []byte("cairn/contribution/v1"), []byte("cairn/future/v1"), 1)
+	s.log(code(fold.UnknownKind), foldtest.LogPayload(future, "future/v1", foldtest.RawCID("x"), "eve"))
+	s.log(dup, foldtest.LogPayload(future, "future/v1", foldtest.RawCID("x"), "eve"))
 
 	// Leaves and envelopes that do not belong together.
 	st := foldtest.Version(s.contribution("eve", "leaf", "1.0.0", none))
@@ -218,9 +218,9 @@ func world() *scenario {
 	stranger.Key = foldtest.ID("mallory")
 	s.predicate(code(fold.UnknownKey), stranger, "mallory")
 	since := uint64(1 << 40)
-	future := s.Revoke("eve")
-	future.CompromisedSince = &since
-	s.predicate(code(fold.CompromisedSince), future, "eve")
+	later := s.Revoke("eve")
+	later.CompromisedSince = &since
+	s.predicate(code(fold.CompromisedSince), later, "eve")
 	team := s.contribution("ana", "team", "1.0.0", none)
 	share(team, "eve", "dua")
 	s.version(ok, team, "ana")
