@@ -78,7 +78,7 @@ func TestOpenZeppelinJudgesTheDump(t *testing.T) {
 		return string(out), err
 	}
 	same := func(s string) string { return s }
-	for _, n := range []int{1, 2, 3, 4, 5, 100, 257} {
+	for _, n := range []int{1, 2, 3, 7, 100} {
 		lines := manyWallets(n)
 		// The largest amount of a record, and the smallest.
 		lines[0].Amount = credit.FromUint64(1)
