@@ -33,6 +33,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/registry/fold"
 	"github.com/cairn-registry/cairn/registry/index"
+	"github.com/cairn-registry/cairn/registry/ledger"
 	"github.com/cairn-registry/cairn/registry/translog"
 )
 
@@ -97,6 +98,7 @@ type Registry struct {
 	changed chan struct{}
 
 	pending flights
+	books   *ledger.Books
 
 	cancel   context.CancelFunc
 	followed chan struct{} // closed when the follower has ended
@@ -134,6 +136,7 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 		return nil, fault.New(fault.Invalid, "the log's verifier key %s: %w", fault.Quote(cfg.VKey), err)
 	}
 	r := &Registry{cfg: cfg, log: cfg.Log, origin: v.Name(), changed: make(chan struct{}), followed: make(chan struct{})}
+	r.books = ledger.NewBooks(r.payoutLines)
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}

@@ -66,3 +66,20 @@ func (a *allocation) sums(l *Ledger) []int128 {
 	}
 	return out
 }
+
+// DeltaTree returns the RFC 6962 tree over the deltas, in the order in which
+// [Ledger.Adjust] returns them: what adjustment/v1 says of them. A leaf is the
+// RFC 8785 JSON of {"newFine","oldFine","payee"}.
+func DeltaTree(deltas []Delta) Tree {
+	return treeOf(func(yield func([]byte) bool) {
+		var b []byte
+		for _, d := range deltas {
+			b = d.New.Append(append(b[:0], `{"newFine":"`...))
+			b = d.Old.Append(append(b, `","oldFine":"`...))
+			b = append(append(append(b, `","payee":"`...), d.Payee...), `"}`...)
+			if !yield(b) {
+				return
+			}
+		}
+	})
+}
