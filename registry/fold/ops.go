@@ -1,6 +1,10 @@
 package fold
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
 
 // ops gives each op its type. decode reads the members of an effect; what it
 // ignores or lacks shows when the result is encoded again.
@@ -31,6 +35,9 @@ var ops = map[Op]func([]byte) (Effect, error){
 	OpAddResolution:     decodeAs[AddResolution],
 	OpAddCommit:         decodeAs[AddCommit],
 }
+
+// Ops returns the names of all effects, sorted.
+func Ops() []Op { return slices.Sorted(maps.Keys(ops)) }
 
 func decodeAs[E Effect](b []byte) (Effect, error) {
 	var e E
