@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
@@ -277,8 +278,9 @@ func (l *Ledger) AddNode(n Node) error {
 	default:
 		return fault.New(fault.Invalid, "%s: no onWithdraw %s", n.Statement, fault.Quote(n.OnWithdraw))
 	}
+	n.Contributors = sortedWeights(n.Contributors)
 	for _, s := range n.Signers {
-		if !slices.ContainsFunc(n.Contributors, func(w Weight) bool { return w.Key == s }) {
+		if _, ok := slices.BinarySearchFunc(n.Contributors, s, func(w Weight, s string) int { return strings.Compare(w.Key, s) }); !ok {
 			return fault.New(fault.Invalid, "%s: the signer %s is no contributor", n.Statement, fault.Quote(s))
 		}
 	}
@@ -326,15 +328,7 @@ func (l *Ledger) edges(n Node, v *node) (to []uint32, weights []uint64, err erro
 }
 
 func sortedWeights(ws []Weight) []Weight {
-	byKey := func(a, b Weight) int {
-		switch {
-		case a.Key < b.Key:
-			return -1
-		case a.Key > b.Key:
-			return 1
-		}
-		return 0
-	}
+	byKey := func(a, b Weight) int { return strings.Compare(a.Key, b.Key) }
 	if slices.IsSortedFunc(ws, byKey) {
 		return ws
 	}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -76,8 +74,8 @@ type Run struct {
 	first  []uint32 // by party: where its lines begin; one more at the end
 	lines  []lineRef
 
-	hash   sync.Once
-	leaves []tlog.Hash
+	hash       sync.Once
+	statements *tree
 }
 
 type lineRef struct{ slot, block uint32 }

@@ -246,40 +246,38 @@ func appendPeriod(buf []byte, p Period) []byte {
 	return append(buf, byte('0'+y/1000), byte('0'+y/100%10), byte('0'+y/10%10), byte('0'+y%10), '-', byte('0'+m/10), byte('0'+m%10))
 }
 
-// tree returns the leaf hashes of the statements.
-func (r *Run) tree() []tlog.Hash {
+// tree returns the tree of the statements.
+func (r *Run) tree() *tree {
 	r.build()
 	r.hash.Do(func() {
-		r.leaves = make([]tlog.Hash, len(r.payees))
+		leaves := make([]tlog.Hash, len(r.payees))
 		inParallel(len(r.payees), func(from, to int) {
 			var buf []byte
 			for i := from; i < to; i++ {
 				buf = r.Append(append(buf[:0], leafPrefix), i)
-				r.leaves[i] = sha256.Sum256(buf)
+				leaves[i] = sha256.Sum256(buf)
 			}
 		})
+		r.statements = newTree(leaves)
 	})
-	return r.leaves
+	return r.statements
 }
 
 // leafPrefix stands before a leaf's bytes in RFC 6962.
 const leafPrefix = 0
 
-// leafReader answers for the tree over leaves from the leaves alone.
-type leafReader []tlog.Hash
+// A tree is an RFC 6962 tree. It keeps the leaves, and the roots of the full
+// subtrees of 2^tileHeight of them, so that a proof costs a few thousand hashes.
+type tree struct{ leaves, tiles []tlog.Hash }
 
-// ReadHashes implements [tlog.HashReader].
-func (t leafReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, x := range indexes {
-		level, n := tlog.SplitStoredHashIndex(x)
-		from, to := n<<level, (n+1)<<level
-		if from < 0 || to > int64(len(t)) {
-			return nil, fault.New(fault.Internal, "no hash %d in a tree of %d", x, len(t))
-		}
-		out[i] = subtree(t[from:to])
+const tileHeight = 10
+
+func newTree(leaves []tlog.Hash) *tree {
+	t := &tree{leaves: leaves}
+	for ; len(leaves) >= 1<<tileHeight; leaves = leaves[1<<tileHeight:] {
+		t.tiles = append(t.tiles, subtree(leaves[:1<<tileHeight]))
 	}
-	return out, nil
+	return t
 }
 
 // subtree returns the root of a full subtree.
@@ -291,29 +289,47 @@ func subtree(leaves []tlog.Hash) tlog.Hash {
 	return tlog.NodeHash(subtree(leaves[:half]), subtree(leaves[half:]))
 }
 
-// rootOf returns the RFC 6962 root; of no leaves it is SHA-256 of nothing.
-func rootOf(leaves []tlog.Hash) [32]byte {
-	if len(leaves) == 0 {
+// ReadHashes implements [tlog.HashReader].
+func (t *tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		level, n := tlog.SplitStoredHashIndex(x)
+		hashes := t.leaves
+		if level >= tileHeight {
+			hashes, level = t.tiles, level-tileHeight
+		}
+		from, to := n<<level, (n+1)<<level
+		if from < 0 || to > int64(len(hashes)) {
+			return nil, fault.New(fault.Internal, "no hash %d in a tree of %d", x, len(t.leaves))
+		}
+		out[i] = subtree(hashes[from:to])
+	}
+	return out, nil
+}
+
+// root returns the root; of no leaves it is SHA-256 of nothing.
+func (t *tree) root() [32]byte {
+	if len(t.leaves) == 0 {
 		return sha256.Sum256(nil)
 	}
-	h, err := tlog.TreeHash(int64(len(leaves)), leafReader(leaves))
+	h, err := tlog.TreeHash(int64(len(t.leaves)), t)
 	if err != nil {
-		panic(err) // the reader has every leaf
+		panic(err) // the tree has every leaf
 	}
 	return h
 }
 
 // Root returns the RFC 6962 root over the bytes of all statements in order.
-func (r *Run) Root() [32]byte { return rootOf(r.tree()) }
+func (r *Run) Root() [32]byte { return r.tree().root() }
 
 // Prove returns the inclusion proof of statement i, 0 ≤ i < Len, in the tree of
 // [Run.Root]. Anything else is fault.NotFound.
 func (r *Run) Prove(i int) ([][32]byte, error) {
-	leaves := r.tree()
-	if i < 0 || i >= len(leaves) {
-		return nil, fault.New(fault.NotFound, "no statement %d of %d", i, len(leaves))
+	t := r.tree()
+	if i < 0 || i >= len(t.leaves) {
+		return nil, fault.New(fault.NotFound, "no statement %d of %d", i, len(t.leaves))
 	}
-	p, err := tlog.ProveRecord(int64(len(leaves)), int64(i), leafReader(leaves))
+	p, err := tlog.ProveRecord(int64(len(t.leaves)), int64(i), t)
 	if err != nil {
 		return nil, fault.Mark(fault.Internal, err)
 	}
@@ -342,14 +358,14 @@ func VerifyStatement(root [32]byte, n, i int, statement []byte, proof [][32]byte
 
 // An Allocation is the body of allocation/v1 that a run implies.
 type Allocation struct {
-	Engine         string
-	Period         Period
-	Currency       string
-	InFine         Amount // Σ events
-	HeldFine       Amount // held at the end, for all parties
-	Events         Tree   // in the order in which they counted
-	Nodes          Tree   // by snapshot period, then statement
-	PayeeStatement Tree   // by payee
+	Engine          string
+	Period          Period
+	Currency        string
+	InFine          Amount // Σ events
+	HeldFine        Amount // held at the end, for all parties
+	Events          Tree   // in the order in which they counted
+	Nodes           Tree   // by snapshot period, then statement
+	PayeeStatements Tree   // by payee
 }
 
 // A Tree is an RFC 6962 tree: its size and root.
@@ -391,7 +407,7 @@ func (r *Run) Allocation() Allocation {
 			}
 		}
 	})
-	a.PayeeStatement = Tree{r.Len(), r.Root()}
+	a.PayeeStatements = Tree{r.Len(), r.Root()}
 	return a
 }
 
@@ -400,7 +416,7 @@ func treeOf(leaves iter.Seq[[]byte]) Tree {
 	for b := range leaves {
 		hs = append(hs, tlog.RecordHash(b))
 	}
-	return Tree{len(hs), rootOf(hs)}
+	return Tree{len(hs), newTree(hs).root()}
 }
 
 // Digest returns the result digest of a Ledger: SHA-256 over the bytes of all

@@ -68,27 +68,13 @@ func (g *generator) try(op Op) bool {
 func (g *generator) n(n int) int { return g.rng.IntN(n) }
 
 // cid returns a text of the form of a statement CID, and of its length.
-func (g *generator) cid() string { return "bafkrei" + g.text(52, "abcdefghijklmnopqrstuvwxyz234567") }
-
-func (g *generator) text(n int, alphabet string) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = alphabet[g.n(len(alphabet))]
-	}
-	return string(b)
-}
+func (g *generator) cid() string { return "bafkrei" + text(g.rng, 52, base32) }
 
 func (g *generator) party() string { return PartyID(g.n(g.parties)) }
 
 // PartyID returns the did:key-like text of party i.
 func PartyID(i int) string {
-	r := rand.New(rand.NewPCG(uint64(i), 0x7061727479))
-	b := []byte("did:key:z6Mk")
-	const base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-	for range 44 {
-		b = append(b, base58[r.IntN(len(base58))])
-	}
-	return string(b)
+	return "did:key:z6Mk" + text(rand.New(rand.NewPCG(uint64(i), 0x7061727479)), 44, base58)
 }
 
 // shares returns parties with weights, and their total.
