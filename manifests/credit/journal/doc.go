@@ -1,5 +1,9 @@
 // Package journal prints double-entry bookkeeping for programs that anybody can
-// check it with: hledger, Beancount and Ledger.
+// check it with: hledger, Beancount and Ledger. FORMAT.md of package payfile has
+// a section on it.
+//
+// It renders the entries of runs, [credit.Entry]. An entry is dated on the last
+// day of its period. Debits are positive.
 //
 // A journal is complete: it declares its currencies and accounts, and its first
 // lines say which account of cairn each short label stands for. Labels are

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,29 +13,14 @@ import (
 	"github.com/cairn-registry/cairn/manifests/internal/field"
 )
 
-// An Entry is one transaction: postings that sum to zero in each currency.
-type Entry struct {
-	ID        string // unique in a journal: 1 to 128 ASCII characters without space and ()";|\
-	Date      string // YYYY-MM-DD
-	Narration string // for people: one line of at most 200 ASCII characters without ";|\
-	Postings  []Posting
-}
-
-// A Posting is one leg of an entry.
-type Posting struct {
-	Account  string        // as in payable:did:key:z6Mk…
-	Amount   credit.Amount // fine units
-	Currency string        // its code in the registry
-}
-
 const (
 	// MaxPostings bounds a journal: a payout to a million people has about two
 	// million, and hledger takes 2.5 GB for each million.
 	MaxPostings = 1 << 22
 
-	maxID        = 128
-	maxNarration = 200
-	maxAccount   = 512 // a kind and a CID or DID, or two CAIP-19 codes
+	maxID      = 256 // a statement's CID, or an engine, a period, a CAIP-19 code and a word
+	maxKind    = 32
+	maxAccount = 512 // a CID or DID, or two CAIP-19 codes
 )
 
 // kinds says where each kind of account stands in the books, and the letter of
@@ -52,8 +38,8 @@ var kinds = map[string]struct{ parent, letter string }{
 
 // A Journal is a checked list of entries. It may be used concurrently.
 type Journal struct {
-	entries    []Entry
-	opened     string            // the first date
+	entries    []credit.Entry
+	opened     string            // the last day of the first period
 	accounts   []string          // sorted
 	labels     map[string]string // of accounts
 	currencies []currency        // sorted by code
@@ -70,20 +56,17 @@ type currency struct {
 }
 
 // New checks entries and returns them as a journal; it keeps entries, which
-// must not be changed afterwards. fineDigits gives the decimals of each
-// currency's fine unit: 12 for those of ISO 4217.
+// must not be changed afterwards.
 //
-// It is fault.Invalid when an entry does not sum to zero in each currency, when
-// it mixes currencies but for an exchange (two currencies, both with a posting
-// to an account of kind fx), when a kind of account or a currency is not known,
-// or when a text does not follow its grammar; all problems are reported at
-// once. Sums of 2^128 or more are fault.Invalid, too.
-func New(entries []Entry, fineDigits map[string]int) (*Journal, error) {
+// It is fault.Invalid when an entry does not sum to zero, when a kind of
+// account is not known, when one currency has two fineDigits, when a text has
+// characters that one of the programs would misread, or when a currency moves
+// 2^128 fine units or more; all problems are reported at once. IDs need not be
+// unique: a payout has an entry for each payee.
+func New(entries []credit.Entry) (*Journal, error) {
 	c := checker{
-		Journal:    Journal{entries: entries, labels: map[string]string{}, symbols: map[string]int{}},
-		fineDigits: fineDigits,
-		volumes:    map[string]credit.Amount{},
-		ids:        make(map[string]int, len(entries)),
+		Journal:  Journal{entries: entries, labels: map[string]string{}, symbols: map[string]int{}},
+		currency: map[string]*currency{},
 	}
 	c.check()
 	if err := c.Err(); err != nil {
@@ -96,9 +79,7 @@ func New(entries []Entry, fineDigits map[string]int) (*Journal, error) {
 type checker struct {
 	field.Problems
 	Journal
-	fineDigits map[string]int
-	volumes    map[string]credit.Amount // by currency
-	ids        map[string]int           // the entry that has it
+	currency map[string]*currency // by code
 }
 
 func (c *checker) check() {
@@ -113,75 +94,69 @@ func (c *checker) check() {
 	for i := range c.entries {
 		e := &c.entries[i]
 		if !printable(e.ID, " ()\";|\\", maxID) {
-			c.Add(`must be 1 to 128 printable ASCII characters without space and ()";|\`, "entries[%d].id", i)
-		} else if first, again := c.ids[e.ID]; again {
-			c.Add(fmt.Sprintf("is the id of entries[%d], too", first), "entries[%d].id", i)
-		} else {
-			c.ids[e.ID] = i
+			c.Add(`must be 1 to 256 printable ASCII characters without space and ()";|\`, "entries[%d].id", i)
 		}
-		if d, err := time.Parse(time.DateOnly, e.Date); err != nil || d.Year() < 1000 {
-			c.Add("must be a day of the calendar, as in 2026-11-30", "entries[%d].date", i)
-		} else if c.opened == "" || e.Date < c.opened {
-			c.opened = e.Date
+		if e.Kind == "" || len(e.Kind) > maxKind || !field.Only(e.Kind, "-") {
+			c.Add("must be a word of 1 to 32 ASCII letters, digits and hyphens", "entries[%d].kind", i)
 		}
-		if !printable(e.Narration, "\";|\\", maxNarration) {
-			c.Add(`must be 1 to 200 printable ASCII characters without ";|\`, "entries[%d].narration", i)
+		if e.Period < firstPeriod || e.Period > lastPeriod {
+			c.Add(fmt.Sprintf("must be from %s to %s", firstPeriod, lastPeriod), "entries[%d].period", i)
+		} else if day := lastDay(e.Period); c.opened == "" || day < c.opened {
+			c.opened = day
 		}
 		c.postings(i)
 	}
 }
 
+// The programs read years of four digits.
+const firstPeriod, lastPeriod credit.Period = 1000 * 12, 9999*12 + 11
+
+// lastDay returns the date of a period's entries: its last day.
+func lastDay(p credit.Period) string {
+	return time.Date(int(p/12), time.Month(p%12+2), 0, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+}
+
 // postings checks the legs of entry i, and counts what they move.
 func (c *checker) postings(i int) {
-	type leg struct {
-		code string
-		sum  credit.Amount
-		fx   bool
+	e := &c.entries[i]
+	cur, known := c.currency[e.Currency.Code]
+	if !known {
+		cur = &currency{code: e.Currency.Code, digits: e.Currency.FineDigits}
+		c.currency[cur.code] = cur
+		if !printable(cur.code, " ;", maxAccount) {
+			c.Add("must be 1 to 512 printable ASCII characters without space and semicolon", "entries[%d].currency.code", i)
+		}
+		if cur.digits < 0 || cur.digits > credit.MaxDigits {
+			c.Add(fmt.Sprintf("is %d, but must be 0 to %d", cur.digits, credit.MaxDigits), "entries[%d].currency.fineDigits", i)
+		}
+	} else if cur.digits != e.Currency.FineDigits {
+		c.Add(fmt.Sprintf("is %d, but was %d before", e.Currency.FineDigits, cur.digits), "entries[%d].currency.fineDigits", i)
 	}
-	var legs []leg // by currency: one or two
-	if len(c.entries[i].Postings) < 2 {
-		c.Add("must be at least two", "entries[%d].postings", i)
+	if len(e.Postings) == 0 {
+		c.Add("are missing", "entries[%d].postings", i)
 	}
-	for j := range c.entries[i].Postings {
-		p := &c.entries[i].Postings[j]
-		kind, rest, _ := strings.Cut(p.Account, ":")
+	var sum credit.Amount
+	for j := range e.Postings {
+		p := &e.Postings[j]
 		if _, ok := c.labels[p.Account]; !ok {
+			kind, rest, _ := strings.Cut(p.Account, ":")
 			if _, known := kinds[kind]; !known {
 				c.Add("must begin with a kind of account, as in payable:", "entries[%d].postings[%d].account", i, j)
 			} else if !printable(rest, " ;", maxAccount) {
-				c.Add("must be at most 512 printable ASCII characters without space and semicolon", "entries[%d].postings[%d].account", i, j)
+				c.Add("must be 1 to 512 printable ASCII characters after its kind, without space and semicolon", "entries[%d].postings[%d].account", i, j)
 			}
 			c.labels[p.Account] = ""
 		}
-		digits, known := c.fineDigits[p.Currency]
-		if !known || !printable(p.Currency, " ;", maxAccount) {
-			c.Add("is not a known currency", "entries[%d].postings[%d].currency", i, j)
-			continue
-		}
-		if digits < 0 || digits > credit.MaxDigits {
-			c.Add(fmt.Sprintf("has %d decimals: want 0 to %d", digits, credit.MaxDigits), "entries[%d].postings[%d].currency", i, j)
-		}
-		at := slices.IndexFunc(legs, func(l leg) bool { return l.code == p.Currency })
-		if at < 0 {
-			at = len(legs)
-			legs = append(legs, leg{code: p.Currency})
-		}
-		sum, err := legs[at].sum.Add(p.Amount)
-		volume, err2 := c.volumes[p.Currency].Add(p.Amount.Abs())
+		next, err := sum.Add(p.Amount)
+		volume, err2 := cur.volume.Add(p.Amount.Abs())
 		if err != nil || err2 != nil {
-			c.Add("the sum up to here is 2^128 or more", "entries[%d].postings[%d].amount", i, j)
-			continue
+			c.Add("the currency moves 2^128 fine units or more up to here", "entries[%d].postings[%d].amount", i, j)
+			return
 		}
-		legs[at].sum, legs[at].fx = sum, legs[at].fx || kind == "fx"
-		c.volumes[p.Currency] = volume
+		sum, cur.volume = next, volume
 	}
-	for _, l := range legs {
-		if !l.sum.IsZero() {
-			c.Add(fmt.Sprintf("sum to %s fine units of %s, not to 0", l.sum, l.code), "entries[%d].postings", i)
-		}
-	}
-	if len(legs) > 2 || len(legs) == 2 && !(legs[0].fx && legs[1].fx) {
-		c.Add("mix currencies, which only an exchange may: two currencies, each with a posting to an fx: account", "entries[%d].postings", i)
+	if !sum.IsZero() {
+		c.Add(fmt.Sprintf("sum to %s fine units, not to 0", sum), "entries[%d].postings", i)
 	}
 }
 
@@ -203,29 +178,22 @@ func printable(s, not string, limit int) bool {
 // label gives every account and currency its short name. Numbers follow the
 // order of the accounts' bytes, so that they depend on the accounts alone.
 func (c *checker) label() {
-	for a := range c.labels {
-		c.accounts = append(c.accounts, a)
-	}
-	slices.Sort(c.accounts)
+	c.accounts = slices.Sorted(maps.Keys(c.labels))
 	last := map[string]int{}
 	for _, a := range c.accounts {
 		kind, _, _ := strings.Cut(a, ":")
 		last[kind]++
 		c.labels[a] = kinds[kind].parent + ":" + kinds[kind].letter + strconv.Itoa(last[kind])
 	}
-	codes := make([]string, 0, len(c.volumes))
-	for code := range c.volumes {
-		codes = append(codes, code)
-	}
-	slices.Sort(codes)
 	tokens := 0
-	for i, code := range codes {
-		label := code
+	for i, code := range slices.Sorted(maps.Keys(c.currency)) {
+		cur := c.currency[code]
+		cur.label = code
 		if len(code) != 3 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			label = "TOKEN" + letters(tokens)
+			cur.label = "TOKEN" + letters(tokens)
 			tokens++
 		}
-		c.currencies = append(c.currencies, currency{code, label, c.fineDigits[code], c.volumes[code]})
+		c.currencies = append(c.currencies, *cur)
 		c.symbols[code] = i
 	}
 }

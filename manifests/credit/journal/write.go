@@ -64,7 +64,7 @@ func (j *Journal) WriteLedger(w io.Writer) error {
 func (j *Journal) plain(out *bufio.Writer) {
 	for i := range j.entries {
 		e := &j.entries[i]
-		put(out, "\n", e.Date, " (", e.ID, ") ", e.Narration, "\n")
+		put(out, "\n", lastDay(e.Period), " (", e.ID, ") ", e.Kind, "\n")
 		j.legs(out, e, "    ")
 	}
 }
@@ -94,7 +94,7 @@ func (j *Journal) WriteBeancount(w io.Writer) error {
 	}
 	for i := range j.entries {
 		e := &j.entries[i]
-		p("\n", e.Date, " * \"", e.Narration, "\"\n  id: \"", e.ID, "\"\n")
+		p("\n", lastDay(e.Period), " * \"", e.Kind, "\"\n  id: \"", e.ID, "\"\n")
 		j.legs(out, e, "  ")
 	}
 	return out.Flush()
@@ -113,10 +113,10 @@ func (j *Journal) mapping(out *bufio.Writer, format string) {
 
 // legs writes the postings of e. All amounts of a currency have all its
 // decimals.
-func (j *Journal) legs(out *bufio.Writer, e *Entry, indent string) {
+func (j *Journal) legs(out *bufio.Writer, e *credit.Entry, indent string) {
+	c := &j.currencies[j.symbols[e.Currency.Code]]
 	for i := range e.Postings {
 		p := &e.Postings[i]
-		c := &j.currencies[j.symbols[p.Currency]]
 		put(out, indent, j.labels[p.Account], "  ", p.Amount.Decimal(c.digits), " ", c.label, "\n")
 	}
 }

@@ -16,7 +16,8 @@ import (
 // [StandardTree.WriteTo] writes: it builds the tree again from the values and
 // compares every node. What is malformed is fault.Invalid; a dump in form whose
 // nodes or indexes are not those of its values is fault.Unverified. An error of
-// r is returned as it is.
+// r is returned as it is. It reads at most MaxLines values, and needs the memory
+// of two trees.
 func LoadStandardTree(r io.Reader) (*StandardTree, error) {
 	d := &dumpReader{r: bufio.NewReaderSize(r, outputSize)}
 	d.want(dumpHead)

@@ -423,7 +423,7 @@ func (b *broken) Read(p []byte) (int, error) {
 }
 
 func TestLoadStandardTreeVerdicts(t *testing.T) {
-	a, b := eth.Address{1}.String(), eth.Address{2}.String()
+	a, b := eth.Address{1, 0xab, 0xcd, 0xef}.String(), eth.Address{2}.String()
 	lines := []payfile.Line{
 		{Payee: payee(0), Amount: credit.FromUint64(1), To: payfile.Destination{Account: a}},
 		{Payee: payee(1), Amount: credit.FromUint64(2), To: payfile.Destination{Account: b}},
@@ -440,6 +440,7 @@ func TestLoadStandardTreeVerdicts(t *testing.T) {
 		"indexes exchanged": {`"treeIndex":1`, `"treeIndex":2`, fault.Unverified},
 		"index out of tree": {`"treeIndex":1`, `"treeIndex":9`, fault.Unverified},
 		"one address":       {b, a, fault.Invalid},
+		"lower case":        {a, strings.ToLower(a), fault.Invalid},
 		"an amount of 0":    {`"1"`, `"0"`, fault.Invalid},
 		"2^127":             {`"1"`, `"170141183460469231731687303715884105728"`, fault.Invalid},
 		"a node too many":   {`"tree":[`, `"tree":["` + root + `",`, fault.Invalid},
