@@ -1,0 +1,255 @@
+package attribution
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/proof"
+)
+
+// WordsTokenizer is the tokenizer of tokens/1 that cairn runs itself.
+const WordsTokenizer = "cairn-words/1"
+
+// A Record is what an attribution statement says about its vector, as far as
+// checking it needs.
+type Record struct {
+	Method Method
+	Class  Class
+	Scale  uint64 // must be the method's
+	Total  uint64 // must be the vector's
+
+	AtSize    uint64 // chunk-first-seen/1: entries below it count
+	K         int    // knn-shapley/1
+	Tokenizer string // tokens/1: WordsTokenizer with class A, another's name or CID with class B
+	Meter     string // usage-meter/1
+	CapPpm    uint32 // external/1: required
+	Evidence  string // external/1: required, the CID of the evidence record
+}
+
+// Inputs are what a method computes from. A checker fills those of the record's
+// method and leaves out what it does not have; nil is "not at hand".
+type Inputs struct {
+	// declared/1.
+	Declared []Entry
+	Signed   func(party string) bool
+	// equal/1.
+	Parties []string
+	// bytes/1, rows/1, tokens/1. Files without Read will do for bytes/1.
+	Parts []Part
+	Files iter.Seq2[File, error]
+	// chunk-first-seen/1.
+	Child   iter.Seq2[Chunk, error]
+	Earlier iter.Seq2[Earlier, error]
+	// usage-meter/1.
+	Usage  iter.Seq2[Usage, error]
+	Shares func(statement string) (Vector, error)
+	// knn-shapley/1.
+	Train, Tests []Point
+	// external/1, and may be left out: the vector before the cap.
+	Uncapped *Vector
+}
+
+// Codes of a finding that fails or was not checked.
+const (
+	CodeUnknownMethod   = "unknown-method"   // not checked: this version does not know the method
+	CodeNotRecomputable = "not-recomputable" // not checked: see the class
+	CodeInputs          = "inputs"           // not checked: an input is not at hand
+	CodeClass           = "class"            // fails: the method's evidence never has this class
+	CodeScale           = "scale"            // fails: not the method's scale
+	CodeTotal           = "total"            // fails: not the sum of the vector
+	CodeUnsigned        = "unsigned"         // fails: a party of declared weights has not signed
+	CodeTokenizer       = "tokenizer"        // fails: class and tokenizer do not go together
+	CodeEvidence        = "evidence"         // fails: no evidence record is named, or no cap
+	CodeCap             = "cap"              // fails: a key is above the cap
+	CodeValue           = "value"            // fails: a key has another value
+)
+
+// A Finding is what came out of checking a vector.
+type Finding struct {
+	Method Method       `json:"method"`
+	Class  Class        `json:"evidenceClass"`
+	Status proof.Status `json:"status"`
+	// Code is empty when the vector holds.
+	Code string `json:"code,omitempty"`
+	// Key, Have and Want name the first difference, in the order of keys, for
+	// CodeValue and CodeCap: Have is published, Want computed or the most that is
+	// allowed. A missing key counts as 0, but a key that is missing and should be
+	// there with 0, or the other way round, is a difference too.
+	Key  string `json:"key,omitempty"`
+	Have uint64 `json:"have,omitempty,string"`
+	Want uint64 `json:"want,omitempty,string"`
+	// Detail says it for people: of a vector that holds, what the class leaves
+	// to trust.
+	Detail string `json:"detail,omitempty"`
+	// Washed is the excluded usage of usage-meter/1.
+	Washed []Wash `json:"-"`
+}
+
+// Line returns the finding as a line of a report about subject.
+func (f Finding) Line(subject string) proof.Finding {
+	d := fmt.Sprintf("%s, class %s", f.Method, f.Class)
+	if f.Detail != "" {
+		d += ": " + f.Detail
+	}
+	return proof.Finding{Check: "attribution", Status: f.Status, Subject: subject, Detail: d, Code: f.Code}
+}
+
+// Verify computes the vector of r again from in, and compares it with the
+// published one. It answers that it holds, that it fails and where, or that it
+// was not checked, with the class and the reason: the method is not
+// recomputable, unknown, or an input is not at hand.
+//
+// An error means that the check could not be made although its inputs were
+// there: an iterator failed, an input breaks a rule of its format, or a limit
+// was passed. It says nothing about the vector.
+func Verify(r Record, published Vector, in Inputs) (Finding, error) {
+	f := Finding{Method: r.Method, Class: r.Class}
+	row, err := Lookup(r.Method, r.Class)
+	switch fault.Of(err) {
+	case "":
+	case fault.NotFound:
+		return f.unchecked(CodeUnknownMethod, "%v", err), nil
+	default:
+		return f.fails(CodeClass, "%v", err), nil
+	}
+	if r.Scale != row.Scale {
+		return f.fails(CodeScale, "the scale is %d, and %s has %d", r.Scale, r.Method, row.Scale), nil
+	}
+	if r.Total != published.Total() {
+		return f.fails(CodeTotal, "the record says %d, and the vector adds up to %d", r.Total, published.Total()), nil
+	}
+	if r.Method == TokensV1 && (r.Class == A) != (r.Tokenizer == WordsTokenizer) || r.Method == TokensV1 && r.Tokenizer == "" {
+		return f.fails(CodeTokenizer, "class A is for %s, class B for another tokenizer, and this one is %s", WordsTokenizer, fault.Quote(r.Tokenizer)), nil
+	}
+	if r.Method == ExternalV1 {
+		return external(f, r, row, published, in.Uncapped)
+	}
+	if !row.Recomputable {
+		return f.unchecked(CodeNotRecomputable, "%s", row.Why), nil
+	}
+	if !in.have(r.Method) {
+		return f.unchecked(CodeInputs, "needs %s", row.Needs), nil
+	}
+	want, washed, err := recompute(r, in)
+	switch {
+	case fault.Of(err) == fault.Unverified && r.Method == DeclaredV1:
+		return f.fails(CodeUnsigned, "%v", err), nil
+	case err != nil:
+		return f, fmt.Errorf("computing %s again: %w", r.Method, err)
+	}
+	f.Washed = washed
+	return f.compare(published, want, row), nil
+}
+
+// have reports whether the inputs of m are at hand.
+func (in *Inputs) have(m Method) bool {
+	switch m {
+	case DeclaredV1:
+		return in.Declared != nil && in.Signed != nil
+	case EqualV1:
+		return in.Parties != nil
+	case BytesV1, RowsV1, TokensV1:
+		return in.Parts != nil && in.Files != nil
+	case ChunkFirstSeenV1:
+		return in.Child != nil && in.Earlier != nil
+	case UsageMeterV1:
+		return in.Usage != nil && in.Shares != nil
+	case KNNShapleyV1:
+		return in.Train != nil && in.Tests != nil
+	}
+	return false
+}
+
+func recompute(r Record, in Inputs) (v Vector, washed []Wash, err error) {
+	switch r.Method {
+	case DeclaredV1:
+		v, err = Declared(in.Declared, in.Signed)
+	case EqualV1:
+		v, err = Equal(in.Parties)
+	case BytesV1:
+		v, err = CountBytes(in.Parts, in.Files)
+	case RowsV1:
+		v, err = CountRows(in.Parts, in.Files)
+	case TokensV1:
+		v, err = CountWords(in.Parts, in.Files)
+	case ChunkFirstSeenV1:
+		v, err = FirstSeen(in.Child, in.Earlier, r.AtSize)
+	case UsageMeterV1:
+		v, washed, err = MeterUsage(r.Meter, in.Usage, in.Shares)
+	case KNNShapleyV1:
+		v, err = KNNShapley(r.K, in.Train, in.Tests)
+	default:
+		err = fault.New(fault.Internal, "%s is recomputable, and nothing computes it", r.Method)
+	}
+	return v, washed, err
+}
+
+// external checks what can be checked of a vector from outside: that its
+// evidence is named, and its cap.
+func external(f Finding, r Record, row Row, published Vector, uncapped *Vector) (Finding, error) {
+	most, err := capOf(published.Total(), r.CapPpm)
+	if err != nil {
+		return f.fails(CodeEvidence, "%v", err), nil
+	}
+	if r.Evidence == "" {
+		return f.fails(CodeEvidence, "the record names no evidence"), nil
+	}
+	for key, have := range published.All() {
+		if key != Self && have > most {
+			f.Key, f.Have, f.Want = key, have, most
+			return f.fails(CodeCap, "%s has %d; the cap of %d ppm is %d", key, have, r.CapPpm, most), nil
+		}
+	}
+	if uncapped != nil {
+		want, err := Cap(*uncapped, r.CapPpm)
+		if err != nil {
+			return f, err
+		}
+		if g := f.compare(published, want, row); g.Status == proof.Fails {
+			return g, nil
+		}
+	}
+	return f.unchecked(CodeNotRecomputable, "%s", row.Why), nil
+}
+
+// compare finds the first key, in order, on which the vectors differ.
+func (f Finding) compare(published, want Vector, row Row) Finding {
+	for i := 0; i < len(published.entries) || i < len(want.entries); i++ {
+		var have, should Entry
+		switch {
+		case i == len(published.entries):
+			should = want.entries[i]
+		case i == len(want.entries):
+			have = published.entries[i]
+		case published.entries[i].Key < want.entries[i].Key:
+			have = published.entries[i]
+		case published.entries[i].Key > want.entries[i].Key:
+			should = want.entries[i]
+		case published.entries[i] != want.entries[i]:
+			have, should = published.entries[i], want.entries[i]
+		default:
+			continue
+		}
+		f.Key, f.Have, f.Want = max(have.Key, should.Key), have.Value, should.Value
+		switch {
+		case have.Key == "":
+			return f.fails(CodeValue, "%s is missing; computed: %d", f.Key, f.Want)
+		case should.Key == "":
+			return f.fails(CodeValue, "%s has %d; computed: it has no part", f.Key, f.Have)
+		}
+		return f.fails(CodeValue, "%s has %d; computed: %d", f.Key, f.Have, f.Want)
+	}
+	f.Status, f.Detail = proof.Holds, row.Why
+	return f
+}
+
+func (f Finding) fails(code, format string, args ...any) Finding {
+	f.Status, f.Code, f.Detail = proof.Fails, code, fmt.Sprintf(format, args...)
+	return f
+}
+
+func (f Finding) unchecked(code, format string, args ...any) Finding {
+	f.Status, f.Code, f.Detail = proof.NotChecked, code, fmt.Sprintf(format, args...)
+	return f
+}
