@@ -3,17 +3,17 @@ package attribution
 import (
 	"bytes"
 	"iter"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
 // Self is the key of what stays with the dataset itself. It sorts behind every
 // other key.
-const Self = "~self"
+const Self = credit.SelfKey
 
 // Limits of a vector.
 const (
@@ -26,7 +26,7 @@ const (
 	// room for names of data points.
 	MaxKey = 256
 	// MaxTotal bounds each value and their sum, as everywhere a weight stands.
-	MaxTotal = math.MaxInt64
+	MaxTotal = credit.MaxWeight
 )
 
 const vectorHeader = "key,integer\n"
