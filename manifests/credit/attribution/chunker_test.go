@@ -195,7 +195,7 @@ func FuzzChunker(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed []byte, repeat, piece uint16) {
 		b := bytes.Repeat(seed, int(repeat)%512+1)
 		b = b[:min(len(b), 640<<10)] // room for a chunk of the greatest size and two more
-		if len(seed) > 0 { // break the period, so that there are cuts
+		if len(seed) > 0 {           // break the period, so that there are cuts
 			for i := 0; i < len(b); i += 13 {
 				b[i] += byte(i * i >> 7)
 			}

@@ -3,29 +3,31 @@ package attribution
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 )
 
-// WordsTokenizer is the tokenizer of tokens/1 that cairn runs itself.
-const WordsTokenizer = "cairn-words/1"
-
 // A Record is what an attribution statement says about its vector, as far as
-// checking it needs.
+// checking it needs: the members of those names.
 type Record struct {
-	Method Method
-	Class  Class
-	Scale  uint64 // must be the method's
-	Total  uint64 // must be the vector's
-
-	AtSize    uint64 // chunk-first-seen/1: entries below it count
-	K         int    // knn-shapley/1
-	Tokenizer string // tokens/1: WordsTokenizer with class A, another's name or CID with class B
-	Meter     string // usage-meter/1
-	CapPpm    uint32 // external/1: required
-	Evidence  string // external/1: required, the CID of the evidence record
+	Method  Method
+	Class   Class    // evidenceClass
+	Params  Params   // by DecodeParams
+	Parents []string // statement CIDs
+	AtSize  uint64   // entries below it count
+	N       int      // how many entries the vector has
+	Total   uint64   // their sum
+	Scale   uint64   // must be the method's
+	// Negatives is what was done with values below 0: NegativesClip, or another
+	// word where there can be none.
+	Negatives string
+	CapPpm    uint32 // with external/1, and with nothing else
 }
+
+// NegativesClip says that negative values count as 0.
+const NegativesClip = "clip"
 
 // Inputs are what a method computes from. A checker fills those of the record's
 // method and leaves out what it does not have; nil is "not at hand".
@@ -56,12 +58,13 @@ const (
 	CodeNotRecomputable = "not-recomputable" // not checked: see the class
 	CodeInputs          = "inputs"           // not checked: an input is not at hand
 	CodeClass           = "class"            // fails: the method's evidence never has this class
+	CodeParams          = "params"           // fails: not the parameters of the method
 	CodeScale           = "scale"            // fails: not the method's scale
-	CodeTotal           = "total"            // fails: not the sum of the vector
+	CodeTotal           = "total"            // fails: n or total is not the vector's
+	CodeNegatives       = "negatives"        // fails: the method clips, and the record says otherwise
+	CodeParents         = "parents"          // fails: a key is a statement that is no parent
 	CodeUnsigned        = "unsigned"         // fails: a party of declared weights has not signed
-	CodeTokenizer       = "tokenizer"        // fails: class and tokenizer do not go together
-	CodeEvidence        = "evidence"         // fails: no evidence record is named, or no cap
-	CodeCap             = "cap"              // fails: a key is above the cap
+	CodeCap             = "cap"              // fails: no cap, a cap where none belongs, or a key above it
 	CodeValue           = "value"            // fails: a key has another value
 )
 
@@ -113,14 +116,8 @@ func Verify(r Record, published Vector, in Inputs) (Finding, error) {
 	default:
 		return f.fails(CodeClass, "%v", err), nil
 	}
-	if r.Scale != row.Scale {
-		return f.fails(CodeScale, "the scale is %d, and %s has %d", r.Scale, r.Method, row.Scale), nil
-	}
-	if r.Total != published.Total() {
-		return f.fails(CodeTotal, "the record says %d, and the vector adds up to %d", r.Total, published.Total()), nil
-	}
-	if r.Method == TokensV1 && (r.Class == A) != (r.Tokenizer == WordsTokenizer) || r.Method == TokensV1 && r.Tokenizer == "" {
-		return f.fails(CodeTokenizer, "class A is for %s, class B for another tokenizer, and this one is %s", WordsTokenizer, fault.Quote(r.Tokenizer)), nil
+	if code, why := r.check(row, published); code != "" {
+		return f.fails(code, "%s", why), nil
 	}
 	if r.Method == ExternalV1 {
 		return external(f, r, row, published, in.Uncapped)
@@ -140,6 +137,34 @@ func Verify(r Record, published Vector, in Inputs) (Finding, error) {
 	}
 	f.Washed = washed
 	return f.compare(published, want, row), nil
+}
+
+// check compares the record with its method's row and with its vector. It
+// returns the code of what is wrong, and says it, or two empty texts.
+func (r *Record) check(row Row, v Vector) (code, why string) {
+	if err := r.Params.Check(r.Method, r.Class); err != nil {
+		return CodeParams, err.Error()
+	}
+	if r.Scale != row.Scale {
+		return CodeScale, fmt.Sprintf("the scale is %d, and %s has %d", r.Scale, r.Method, row.Scale)
+	}
+	if r.N != v.Len() || r.Total != v.Total() {
+		return CodeTotal, fmt.Sprintf("the record says %d entries that add up to %d, and the vector has %d that add up to %d", r.N, r.Total, v.Len(), v.Total())
+	}
+	if r.Method == KNNShapleyV1 && r.Negatives != NegativesClip {
+		return CodeNegatives, fmt.Sprintf("%s clips negative values, and the record says %s", r.Method, fault.Quote(r.Negatives))
+	}
+	if (r.Method == ExternalV1) != (r.CapPpm > 0) || r.CapPpm > ppm {
+		return CodeCap, fmt.Sprintf("a cap of %d ppm; %s needs one from 1 to %d, and no other method has one", r.CapPpm, ExternalV1, ppm)
+	}
+	if r.Method == ChunkFirstSeenV1 || r.Method == UsageMeterV1 {
+		for key := range v.All() {
+			if key != Self && !slices.Contains(r.Parents, key) {
+				return CodeParents, fmt.Sprintf("%s has a part and is not among the parents", key)
+			}
+		}
+	}
+	return "", ""
 }
 
 // have reports whether the inputs of m are at hand.
@@ -176,24 +201,20 @@ func recompute(r Record, in Inputs) (v Vector, washed []Wash, err error) {
 	case ChunkFirstSeenV1:
 		v, err = FirstSeen(in.Child, in.Earlier, r.AtSize)
 	case UsageMeterV1:
-		v, washed, err = MeterUsage(r.Meter, in.Usage, in.Shares)
+		v, washed, err = MeterUsage(r.Params.Meter, in.Usage, in.Shares)
 	case KNNShapleyV1:
-		v, err = KNNShapley(r.K, in.Train, in.Tests)
+		v, err = KNNShapley(r.Params.K, in.Train, in.Tests)
 	default:
 		err = fault.New(fault.Internal, "%s is recomputable, and nothing computes it", r.Method)
 	}
 	return v, washed, err
 }
 
-// external checks what can be checked of a vector from outside: that its
-// evidence is named, and its cap.
+// external checks what can be checked of a vector from outside: its cap.
 func external(f Finding, r Record, row Row, published Vector, uncapped *Vector) (Finding, error) {
 	most, err := capOf(published.Total(), r.CapPpm)
 	if err != nil {
-		return f.fails(CodeEvidence, "%v", err), nil
-	}
-	if r.Evidence == "" {
-		return f.fails(CodeEvidence, "the record names no evidence"), nil
+		return f, err
 	}
 	for key, have := range published.All() {
 		if key != Self && have > most {

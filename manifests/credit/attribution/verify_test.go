@@ -5,10 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit/attribution"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 )
+
+var someCID = cjson.CID{Cid: cjson.RawCID([]byte("something"))}
 
 // A world is a record with the inputs that make its vector.
 type world struct {
@@ -36,17 +39,17 @@ func worlds(t *testing.T) map[string]world {
 	}
 	counted := attribution.Inputs{Parts: parts, Files: seq(files)}
 	list := []world{
-		{attribution.Record{Method: attribution.DeclaredV1, Class: attribution.A}, vec(t, "ana", 3, "ben", 4, "~self", 3),
+		{attribution.Record{Method: attribution.DeclaredV1, Class: attribution.A, Params: attribution.Params{Agreement: someCID}}, vec(t, "ana", 3, "ben", 4, "~self", 3),
 			attribution.Inputs{Declared: []attribution.Entry{{"ben", 4}, {"ana", 3}, {"~self", 3}}, Signed: func(string) bool { return true }}},
 		{attribution.Record{Method: attribution.EqualV1, Class: attribution.A}, vec(t, "ana", 1, "ben", 1), attribution.Inputs{Parties: []string{"ben", "ana"}}},
-		{attribution.Record{Method: attribution.BytesV1, Class: attribution.A}, vec(t, "ana", 15, "ben", 19), counted},
-		{attribution.Record{Method: attribution.RowsV1, Class: attribution.A}, vec(t, "ana", 2, "ben", 1), counted},
-		{attribution.Record{Method: attribution.TokensV1, Class: attribution.A, Tokenizer: attribution.WordsTokenizer}, vec(t, "ana", 3, "ben", 3), counted},
-		{attribution.Record{Method: attribution.ChunkFirstSeenV1, Class: attribution.A, AtSize: 6}, vec(t, "orig", 1<<20, "~self", 1<<19),
+		{attribution.Record{Method: attribution.BytesV1, Class: attribution.A, Params: attribution.Params{Parts: someCID}}, vec(t, "ana", 15, "ben", 19), counted},
+		{attribution.Record{Method: attribution.RowsV1, Class: attribution.A, Params: attribution.Params{Parts: someCID}}, vec(t, "ana", 2, "ben", 1), counted},
+		{attribution.Record{Method: attribution.TokensV1, Class: attribution.A, Params: attribution.Params{Parts: someCID, Tokenizer: attribution.WordsTokenizer}}, vec(t, "ana", 3, "ben", 3), counted},
+		{attribution.Record{Method: attribution.ChunkFirstSeenV1, Class: attribution.A, AtSize: 6, Parents: []string{"orig", "x"}}, vec(t, "orig", 1<<20, "~self", 1<<19),
 			attribution.Inputs{Child: seq(append(f, own...)), Earlier: seq([]attribution.Earlier{entry(5, "orig", f), entry(6, "late", own)})}},
-		{attribution.Record{Method: attribution.UsageMeterV1, Class: attribution.A, Meter: "token"}, vec(t, "w", 10, "x", 1), usage},
-		{attribution.Record{Method: attribution.UsageMeterV1, Class: attribution.D, Meter: "token"}, vec(t, "w", 10, "x", 1), usage},
-		{attribution.Record{Method: attribution.KNNShapleyV1, Class: attribution.B, K: 3}, knn, attribution.Inputs{Train: train, Tests: tests}},
+		{attribution.Record{Method: attribution.UsageMeterV1, Class: attribution.A, Params: attribution.Params{Meter: "token", From: 3}, Parents: []string{"w", "x"}}, vec(t, "w", 10, "x", 1), usage},
+		{attribution.Record{Method: attribution.UsageMeterV1, Class: attribution.D, Params: attribution.Params{Meter: "token", From: 3}, Parents: []string{"w", "x"}}, vec(t, "w", 10, "x", 1), usage},
+		{attribution.Record{Method: attribution.KNNShapleyV1, Class: attribution.B, Negatives: "clip", Params: attribution.Params{K: 3, Train: someCID, Tests: someCID}}, knn, attribution.Inputs{Train: train, Tests: tests}},
 	}
 	out := make(map[string]world)
 	for _, w := range list {
@@ -54,7 +57,7 @@ func worlds(t *testing.T) map[string]world {
 		if err != nil || !row.Recomputable {
 			t.Fatalf("%s %s: %v", w.record.Method, w.record.Class, err)
 		}
-		w.record.Scale, w.record.Total = row.Scale, w.vector.Total()
+		w.record.Scale, w.record.N, w.record.Total = row.Scale, w.vector.Len(), w.vector.Total()
 		out[string(w.record.Method)+" "+string(w.record.Class)] = w
 	}
 	for _, r := range attribution.Methods() {
@@ -99,7 +102,8 @@ func TestVerifyFindsEachChange(t *testing.T) {
 				t.Fatal(err)
 			}
 			bad := w
-			bad.vector, bad.record.Total = v, v.Total()
+			bad.vector, bad.record.N, bad.record.Total = v, v.Len(), v.Total()
+			bad.record.Parents = append([]string{"zzz", "0"}, w.record.Parents...)
 			if f := verify(t, bad); f.Status != proof.Fails || f.Code != attribution.CodeValue || f.Key != key || f.Have != have || f.Want != want {
 				t.Errorf("%s, %s: %+v; want key %s, have %d, want %d", name, change, f, key, have, want)
 			}
@@ -125,20 +129,33 @@ func TestVerifyFindsEachChange(t *testing.T) {
 
 func TestVerifyRecord(t *testing.T) {
 	for name, w := range worlds(t) {
-		for code, change := range map[string]func(*attribution.Record){
-			attribution.CodeTotal:         func(r *attribution.Record) { r.Total++ },
-			attribution.CodeScale:         func(r *attribution.Record) { r.Scale++ },
-			attribution.CodeClass:         func(r *attribution.Record) { r.Class = attribution.C },
-			attribution.CodeUnknownMethod: func(r *attribution.Record) { r.Method = "equal/2" },
+		for what, test := range map[string]struct {
+			code   string
+			change func(*attribution.Record)
+		}{
+			"total":     {attribution.CodeTotal, func(r *attribution.Record) { r.Total++ }},
+			"n":         {attribution.CodeTotal, func(r *attribution.Record) { r.N-- }},
+			"scale":     {attribution.CodeScale, func(r *attribution.Record) { r.Scale++ }},
+			"class":     {attribution.CodeClass, func(r *attribution.Record) { r.Class = attribution.C }},
+			"parameter": {attribution.CodeParams, func(r *attribution.Record) { r.Params.Uncapped = someCID }},
+			"cap":       {attribution.CodeCap, func(r *attribution.Record) { r.CapPpm = 5 }},
+			"method":    {attribution.CodeUnknownMethod, func(r *attribution.Record) { r.Method = "equal/2" }},
 		} {
 			bad := w
-			change(&bad.record)
+			test.change(&bad.record)
 			want := proof.Fails
-			if code == attribution.CodeUnknownMethod {
+			if what == "method" {
 				want = proof.NotChecked
 			}
-			if f := verify(t, bad); f.Status != want || f.Code != code {
-				t.Errorf("%s with another %s: %+v", name, code, f)
+			if f := verify(t, bad); f.Status != want || f.Code != test.code {
+				t.Errorf("%s with another %s: %+v", name, what, f)
+			}
+		}
+		if p := w.record.Params; p != (attribution.Params{}) && w.record.Method != attribution.EqualV1 {
+			bad := w
+			bad.record.Params = attribution.Params{}
+			if f := verify(t, bad); f.Status != proof.Fails || f.Code != attribution.CodeParams {
+				t.Errorf("%s without parameters: %+v", name, f)
 			}
 		}
 		w.inputs = attribution.Inputs{}
@@ -153,9 +170,22 @@ func TestVerifyRecord(t *testing.T) {
 		t.Errorf("ben has not signed: %+v", f)
 	}
 
+	for _, name := range []string{"chunk-first-seen/1 A", "usage-meter/1 A"} {
+		w = worlds(t)[name]
+		w.record.Parents = w.record.Parents[1:]
+		if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeParents {
+			t.Errorf("%s with a key that is no parent: %+v", name, f)
+		}
+	}
+	w = worlds(t)["knn-shapley/1 B"]
+	w.record.Negatives = "reject"
+	if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeNegatives {
+		t.Errorf("knn-shapley/1 that rejects negatives: %+v", f)
+	}
+
 	w = worlds(t)["tokens/1 A"]
-	w.record.Tokenizer = "cl100k_base"
-	if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeTokenizer {
+	w.record.Params.Tokenizer = "cl100k_base"
+	if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeParams {
 		t.Errorf("class A with another tokenizer: %+v", f)
 	}
 	w.record.Class = attribution.B
@@ -163,8 +193,8 @@ func TestVerifyRecord(t *testing.T) {
 		t.Errorf("class B: %+v", f)
 	}
 	for _, tokenizer := range []string{"", attribution.WordsTokenizer} {
-		w.record.Tokenizer = tokenizer
-		if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeTokenizer {
+		w.record.Params.Tokenizer = tokenizer
+		if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeParams {
 			t.Errorf("class B with the tokenizer %q: %+v", tokenizer, f)
 		}
 	}
@@ -177,7 +207,8 @@ func TestVerifyRecord(t *testing.T) {
 func TestVerifyExternal(t *testing.T) {
 	raw := vec(t, "a", 700, "b", 200, "~self", 100)
 	capped := vec(t, "a", 400, "b", 200, "~self", 400)
-	good := world{attribution.Record{Method: attribution.ExternalV1, Class: attribution.C, Scale: attribution.ScoreScale, Total: 1000, CapPpm: 400_000, Evidence: "bafkreievidence"}, capped, attribution.Inputs{}}
+	good := world{attribution.Record{Method: attribution.ExternalV1, Class: attribution.C, Scale: attribution.ScoreScale,
+		N: 3, Total: 1000, CapPpm: 400_000, Params: attribution.Params{Evidence: someCID}}, capped, attribution.Inputs{}}
 	for _, class := range []attribution.Class{attribution.C, attribution.D} {
 		for _, uncapped := range []*attribution.Vector{nil, &raw, &capped} {
 			w := good
@@ -188,9 +219,9 @@ func TestVerifyExternal(t *testing.T) {
 		}
 	}
 	for code, change := range map[string]func(*world){
-		attribution.CodeEvidence: func(w *world) { w.record.Evidence = "" },
-		attribution.CodeCap:      func(w *world) { w.vector = raw },
-		attribution.CodeClass:    func(w *world) { w.record.Class = attribution.A },
+		attribution.CodeParams: func(w *world) { w.record.Params.Evidence = attribution.Params{}.Evidence },
+		attribution.CodeCap:    func(w *world) { w.vector = raw },
+		attribution.CodeClass:  func(w *world) { w.record.Class = attribution.A },
 		attribution.CodeValue: func(w *world) {
 			other := vec(t, "a", 700, "b", 199, "~self", 101)
 			w.inputs.Uncapped = &other
@@ -202,12 +233,14 @@ func TestVerifyExternal(t *testing.T) {
 			t.Errorf("%s: %+v", code, f)
 		}
 	}
-	w := good
-	w.record.CapPpm = 0
-	if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeEvidence {
-		t.Errorf("without a cap: %+v", f)
+	for _, bad := range []uint32{0, 1_000_001} {
+		w := good
+		w.record.CapPpm = bad
+		if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeCap {
+			t.Errorf("with a cap of %d: %+v", bad, f)
+		}
 	}
-	w = good
+	w := good
 	w.vector = raw
 	if f := verify(t, w); f.Key != "a" || f.Have != 700 || f.Want != 400 {
 		t.Errorf("above the cap: %+v", f)
@@ -238,7 +271,7 @@ func TestVerifyCannotCheck(t *testing.T) {
 
 func TestFindingLine(t *testing.T) {
 	w := worlds(t)["equal/1 A"]
-	w.vector, w.record.Total = vec(t, "ana", 1), 1
+	w.vector, w.record.N, w.record.Total = vec(t, "ana", 1), 1, 1
 	got := verify(t, w).Line("bafkreistatement")
 	want := proof.Finding{Check: "attribution", Status: proof.Fails, Subject: "bafkreistatement", Code: "value", Detail: "equal/1, class A: ben is missing; computed: 1"}
 	if got != want {
@@ -266,5 +299,40 @@ func TestMethods(t *testing.T) {
 	}
 	if _, err := attribution.Lookup(attribution.BytesV1, "E"); fault.Of(err) != fault.Invalid {
 		t.Errorf("an unknown class: %v", err)
+	}
+}
+
+func TestParams(t *testing.T) {
+	id := someCID.String()
+	for _, good := range []string{"", `{"k":5,"tests":"` + id + `","train":"` + id + `"}`, `{"agreement":"` + id + `"}`, `{"from":7,"meter":"token"}`,
+		`{"parts":"` + id + `","tokenizer":"cairn-words/1"}`, `{"evidence":"` + id + `","uncapped":"` + id + `"}`} {
+		p, err := attribution.DecodeParams([]byte(good))
+		if err != nil {
+			t.Errorf("%s: %v", good, err)
+			continue
+		}
+		fits := 0
+		for _, r := range attribution.Methods() {
+			if p.Check(r.Method, r.Class) == nil {
+				fits++
+			}
+		}
+		if fits == 0 {
+			t.Errorf("%s are the parameters of no method", good)
+		}
+	}
+	for _, bad := range []string{"{}", "null", "[]", `{"k":0}`, `{"k":1.5}`, `{"k": 5}`, `{"K":5}`, `{"extra":1}`, `{"meter":""}`, `{"parts":"x"}`, `{"parts":"` + id + `","k":1}`, `{"from":-1}`, " ", `{"meter":"` + strings.Repeat("x", 5000) + `"}`} {
+		if _, err := attribution.DecodeParams([]byte(bad)); err == nil {
+			t.Errorf("%s: accepted", bad)
+		} else {
+			refused(t, err)
+		}
+	}
+	// All problems are reported at once.
+	err := attribution.Params{K: -1, Meter: "a b"}.Check(attribution.TokensV1, attribution.B)
+	for _, want := range []string{"parts: is missing", "tokenizer: is missing", "meter: is no parameter", "k: must be", "meter: must be"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
 	}
 }
