@@ -2,6 +2,7 @@ package attribution_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -205,6 +206,20 @@ func TestParquetRows(t *testing.T) {
 	if n, err := rows(t, mediaType, []byte("PAR1\x36\x00\x19\x0c\x00\x05\x00\x00\x00PAR1"), 1); err != nil || n != 0 {
 		t.Errorf("no rows: %d, %v", n, err)
 	}
+	// Fields of every type before, between and behind those that are read.
+	other := "\x01\xc8\x01" + "\x12" + "\x13\x07" + "\x14\x08" + "\x15\x09" + "\x16\xff\x01" + "\x1712345678" + "\x18\x03abc" + "\x19\x31\x01\x02\x01" +
+		"\x1a\x15\x04" + "\x1b\x00" + "\x1b\x02\x85\x01a\x02\x01b\x04" + "\x1c\x15\x02\x1c\x00\x00" + "\x1d0123456789abcdef"
+	footer := other + "\x06\x06\x04" + other + "\x09\x08\x2c" + "\x36\x02" + other + "\x00" + "\x36\x02\x00" + other + "\x00"
+	file := binary.LittleEndian.AppendUint32([]byte("PAR1"+footer), uint32(len(footer)))
+	if n, err := rows(t, mediaType, append(file, "PAR1"...), 1); err != nil || n != 2 {
+		t.Errorf("with other fields: %d rows, %v", n, err)
+	}
+	for cut := range footer { // whatever is missing at the end is missed
+		short := binary.LittleEndian.AppendUint32([]byte("PAR1"+footer[:cut]), uint32(cut))
+		if n, err := rows(t, mediaType, append(short, "PAR1"...), 1); fault.Of(err) != fault.Invalid {
+			t.Errorf("a footer cut at %d: %d rows, %v", cut, n, err)
+		}
+	}
 	if n, err := rows(t, mediaType, []byte("PAR1\x00\x01\x00\x00\x01PAR1"), 1); fault.Of(err) != fault.TooLarge {
 		t.Errorf("a footer of 16 MiB and more: %d, %v", n, err)
 	}
@@ -300,5 +315,26 @@ func TestCountsRefuse(t *testing.T) {
 	}
 	if _, err := attribution.EncodeParts(many); fault.Of(err) != fault.TooLarge {
 		t.Errorf("one part too many: %v", err)
+	}
+}
+
+func BenchmarkRows(b *testing.B) {
+	data := bytes.Repeat([]byte("1,\"some text, quoted\",0.25,2026-11-26\n"), 1<<18)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		c, err := attribution.NewRowCounter("text/csv")
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Write(data)
+	}
+}
+
+func BenchmarkWords(b *testing.B) {
+	data := bytes.Repeat([]byte("so viele W\u00f6rter\u2003und ein paar mehr\n"), 1<<18)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		var c attribution.WordCounter
+		c.Write(data)
 	}
 }

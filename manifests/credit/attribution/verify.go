@@ -32,18 +32,20 @@ const NegativesClip = "clip"
 // Inputs are what a method computes from. A checker fills those of the record's
 // method and leaves out what it does not have; nil is "not at hand".
 type Inputs struct {
-	// declared/1.
+	// declared/1: the agreement's shares, and who signed it.
 	Declared []Entry
 	Signed   func(party string) bool
-	// equal/1.
+	// equal/1: the agreement's parties, or the parents of the record.
 	Parties []string
 	// bytes/1, rows/1, tokens/1. Files without Read will do for bytes/1.
 	Parts []Part
 	Files iter.Seq2[File, error]
-	// chunk-first-seen/1.
+	// chunk-first-seen/1: the child's fingerprint from the bytes of its data, and
+	// the accepted contributions that have one.
 	Child   iter.Seq2[Chunk, error]
 	Earlier iter.Seq2[Earlier, error]
-	// usage-meter/1.
+	// usage-meter/1. Usage is all that the log has from Params.From on and below
+	// AtSize, with the meter and a parent of the record; Shares is as of AtSize.
 	Usage  iter.Seq2[Usage, error]
 	Shares func(statement string) (Vector, error)
 	// knn-shapley/1.
@@ -128,7 +130,7 @@ func Verify(r Record, published Vector, in Inputs) (Finding, error) {
 	if !in.have(r.Method) {
 		return f.unchecked(CodeInputs, "needs %s", row.Needs), nil
 	}
-	want, washed, err := recompute(r, in)
+	want, washed, err := Compute(r, in)
 	switch {
 	case fault.Of(err) == fault.Unverified && r.Method == DeclaredV1:
 		return f.fails(CodeUnsigned, "%v", err), nil
@@ -182,11 +184,23 @@ func (in *Inputs) have(m Method) bool {
 		return in.Usage != nil && in.Shares != nil
 	case KNNShapleyV1:
 		return in.Train != nil && in.Tests != nil
+	case ExternalV1:
+		return in.Uncapped != nil
 	}
 	return false
 }
 
-func recompute(r Record, in Inputs) (v Vector, washed []Wash, err error) {
+// Compute returns the vector of r's method, parameters, atSize and cap from in:
+// what its author publishes, and what [Verify] compares with. For
+// usage-meter/1 there is also the usage that was excluded. The scale and n and
+// total of the record are those of the result, and are not read.
+//
+// An input that is not at hand, and tokens/1 with a tokenizer that cairn does
+// not run, are fault.Invalid.
+func Compute(r Record, in Inputs) (v Vector, washed []Wash, err error) {
+	if !in.have(r.Method) {
+		return Vector{}, nil, fault.New(fault.Invalid, "the inputs of %s are not at hand", fault.Quote(string(r.Method)))
+	}
 	switch r.Method {
 	case DeclaredV1:
 		v, err = Declared(in.Declared, in.Signed)
@@ -197,6 +211,9 @@ func recompute(r Record, in Inputs) (v Vector, washed []Wash, err error) {
 	case RowsV1:
 		v, err = CountRows(in.Parts, in.Files)
 	case TokensV1:
+		if r.Params.Tokenizer != WordsTokenizer {
+			return Vector{}, nil, fault.New(fault.Invalid, "cairn runs no tokenizer %s, only %s", fault.Quote(r.Params.Tokenizer), WordsTokenizer)
+		}
 		v, err = CountWords(in.Parts, in.Files)
 	case ChunkFirstSeenV1:
 		v, err = FirstSeen(in.Child, in.Earlier, r.AtSize)
@@ -204,8 +221,8 @@ func recompute(r Record, in Inputs) (v Vector, washed []Wash, err error) {
 		v, washed, err = MeterUsage(r.Params.Meter, in.Usage, in.Shares)
 	case KNNShapleyV1:
 		v, err = KNNShapley(r.Params.K, in.Train, in.Tests)
-	default:
-		err = fault.New(fault.Internal, "%s is recomputable, and nothing computes it", r.Method)
+	case ExternalV1:
+		v, err = Cap(*in.Uncapped, r.CapPpm)
 	}
 	return v, washed, err
 }

@@ -85,7 +85,33 @@ func TestVerifyHolds(t *testing.T) {
 		if f := verify(t, w); f.Status != proof.Holds {
 			t.Errorf("%s: %+v", name, f)
 		}
+		if v, _, err := attribution.Compute(w.record, w.inputs); err != nil || !v.Equal(w.vector) {
+			t.Errorf("%s: computed %v, %v", name, v, err)
+		}
 	}
+}
+
+func TestComputeRefuses(t *testing.T) {
+	for name, w := range worlds(t) {
+		if _, _, err := attribution.Compute(w.record, attribution.Inputs{}); fault.Of(err) != fault.Invalid {
+			t.Errorf("%s without inputs: %v", name, err)
+		}
+		w.record.Method = "unknown/1"
+		if _, _, err := attribution.Compute(w.record, w.inputs); fault.Of(err) != fault.Invalid {
+			t.Errorf("an unknown method: %v", err)
+		}
+	}
+	w := worlds(t)["tokens/1 A"]
+	w.record.Params.Tokenizer = "cl100k_base"
+	if _, _, err := attribution.Compute(w.record, w.inputs); fault.Of(err) != fault.Invalid {
+		t.Errorf("another tokenizer: %v", err)
+	}
+	raw := vec(t, "a", 3, "b", 1)
+	v, _, err := attribution.Compute(attribution.Record{Method: attribution.ExternalV1, CapPpm: 500_000}, attribution.Inputs{Uncapped: &raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, v, vec(t, "a", 2, "b", 1, "~self", 1))
 }
 
 // Each way to change a vector is found, with the first key that differs.
