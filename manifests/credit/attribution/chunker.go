@@ -18,7 +18,7 @@ const (
 // The masks of normalised chunking at level 2: an average of 2^16 bytes, two
 // bits more before the average is reached and two bits less after. They are
 // the top bits, because bit 63 of the gear hash knows the last 64 bytes and
-// bit i only the last i+1: every bit of the masks has seen 46 bytes or more.
+// bit i only the last i+1: every bit of the masks looks back 47 bytes or more.
 const (
 	maskBefore = 0xffff_c000_0000_0000 // 18 bits
 	maskAfter  = 0xfffc_0000_0000_0000 // 14 bits

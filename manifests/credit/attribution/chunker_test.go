@@ -135,7 +135,7 @@ func TestPiecesDoNotMatter(t *testing.T) {
 func TestChunkSizes(t *testing.T) {
 	b := noise(4, 64<<20)
 	n := len(fingerprint(t, b))
-	if mean := len(b) / n; mean < 66<<10 || mean > 74<<10 {
+	if mean := len(b) / n; mean < 73_000 || mean > 77_000 {
 		t.Errorf("chunks have %d bytes on average", mean)
 	}
 }

@@ -32,16 +32,18 @@ type Part struct {
 
 // EncodeParts returns the parts file: a header line, then a line "key,path" for
 // each part, in the order of the paths' bytes. Malformed keys and paths, and a
-// path twice, are fault.Invalid.
+// path twice, are fault.Invalid; above a limit, fault.TooLarge.
 func EncodeParts(parts []Part) ([]byte, error) {
-	p := slices.Clone(parts)
-	slices.SortFunc(p, func(a, b Part) int { return strings.Compare(a.Path, b.Path) })
+	p := byPath(parts)
 	if err := checkParts(p); err != nil {
 		return nil, err
 	}
 	b := []byte(partsHeader)
 	for _, x := range p {
 		b = fmt.Appendf(b, "%s,%s\n", x.Key, x.Path)
+	}
+	if len(b) > MaxPartsFile {
+		return nil, fault.New(fault.TooLarge, "a parts file may have %d bytes, this one would have %d", MaxPartsFile, len(b))
 	}
 	return b, nil
 }
@@ -78,6 +80,12 @@ func DecodeParts(b []byte) ([]Part, error) {
 		return nil, fault.New(fault.TooLarge, "a parts file may name %d paths", MaxParts)
 	}
 	return parts, checkParts(parts)
+}
+
+func byPath(parts []Part) []Part {
+	p := slices.Clone(parts)
+	slices.SortFunc(p, func(a, b Part) int { return strings.Compare(a.Path, b.Path) })
+	return p
 }
 
 // checkParts checks parts that are in the order of their paths.
@@ -157,7 +165,8 @@ func CountWords(parts []Part, files iter.Seq2[File, error]) (Vector, error) {
 }
 
 func count(parts []Part, files iter.Seq2[File, error], size func(File) (uint64, error)) (Vector, error) {
-	if _, err := EncodeParts(parts); err != nil {
+	parts = byPath(parts)
+	if err := checkParts(parts); err != nil {
 		return Vector{}, err
 	}
 	key := make(map[string]string, len(parts))

@@ -38,7 +38,8 @@ type Point struct {
 // EncodePoints returns the points file: a header line, then a line
 // "key,label,embedding" for each point in the order of the keys' bytes; an
 // embedding is 4 lower-case hex digits for each number, two's complement,
-// big-endian. Malformed points are fault.Invalid.
+// big-endian. Malformed points are fault.Invalid; above a limit,
+// fault.TooLarge.
 func EncodePoints(points []Point) ([]byte, error) {
 	p := byKey(points)
 	if err := checkPoints(p, MaxTest); err != nil {
@@ -51,6 +52,9 @@ func EncodePoints(points []Point) ([]byte, error) {
 			b = hex.AppendEncode(b, []byte{byte(uint16(n) >> 8), byte(n)})
 		}
 		b = append(b, '\n')
+	}
+	if len(b) > MaxPointsFile {
+		return nil, fault.New(fault.TooLarge, "a file of points may have %d bytes, this one would have %d", MaxPointsFile, len(b))
 	}
 	return b, nil
 }

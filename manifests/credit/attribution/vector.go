@@ -47,7 +47,7 @@ type Vector struct {
 
 // NewVector returns the vector of some entries, which may come in any order. A
 // malformed key, a key twice and a sum above [MaxTotal] are fault.Invalid; more
-// than [MaxEntries] entries are fault.TooLarge.
+// than [MaxEntries] entries, or [MaxVector] bytes of a file, are fault.TooLarge.
 func NewVector(entries []Entry) (Vector, error) {
 	e := slices.Clone(entries)
 	slices.SortFunc(e, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
@@ -60,6 +60,8 @@ func sorted(e []Entry) (Vector, error) {
 		return Vector{}, fault.New(fault.TooLarge, "a vector may have %d entries, this one has %d", MaxEntries, len(e))
 	}
 	v := Vector{entries: e}
+	var digits [20]byte
+	size := len(vectorHeader)
 	for i, x := range e {
 		if err := CheckKey(x.Key); err != nil {
 			return Vector{}, err
@@ -72,6 +74,10 @@ func sorted(e []Entry) (Vector, error) {
 			return Vector{}, err
 		}
 		v.total = total
+		size += len(x.Key) + len(strconv.AppendUint(digits[:0], x.Value, 10)) + len(",\n")
+	}
+	if size > MaxVector {
+		return Vector{}, fault.New(fault.TooLarge, "a vector file may have %d bytes, this one would have %d", MaxVector, size)
 	}
 	return v, nil
 }

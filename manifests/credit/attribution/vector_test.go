@@ -173,6 +173,13 @@ func TestVectorRefuses(t *testing.T) {
 	if _, err := attribution.NewVector(many); fault.Of(err) != fault.TooLarge {
 		t.Errorf("one entry too many: %v", err)
 	}
+	wide := slices.Clone(many[:1<<18])
+	for i := range wide {
+		wide[i].Key += strings.Repeat("x", attribution.MaxKey-7)
+	}
+	if _, err := attribution.NewVector(wide); fault.Of(err) != fault.TooLarge {
+		t.Errorf("a vector whose file would be too large to read: %v", err)
+	}
 	v, err := attribution.NewVector(many[1:])
 	if err != nil {
 		t.Fatalf("as many entries as allowed: %v", err)
