@@ -44,29 +44,3 @@ func capOf(total uint64, capPpm uint32) (uint64, error) {
 	}
 	return mulDiv(total, uint64(capPpm), ppm), nil
 }
-
-// Equal computes equal/1: 1 for each party. Nothing keeps a person from being
-// two parties; use it only where somebody has looked.
-func Equal(parties []string) (Vector, error) {
-	entries := make([]Entry, len(parties))
-	for i, p := range parties {
-		entries[i] = Entry{p, 1}
-	}
-	return NewVector(entries)
-}
-
-// Declared computes declared/1: the weights as they were declared, if every
-// party has signed them. A party that has not is fault.Unverified. Self signs
-// nothing.
-func Declared(weights []Entry, signed func(party string) bool) (Vector, error) {
-	v, err := NewVector(weights)
-	if err != nil {
-		return Vector{}, err
-	}
-	for _, e := range v.entries {
-		if e.Key != Self && !signed(e.Key) {
-			return Vector{}, fault.New(fault.Unverified, "%s has not signed the declared weights", fault.Quote(e.Key))
-		}
-	}
-	return v, nil
-}

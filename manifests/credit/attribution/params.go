@@ -18,8 +18,9 @@ const MaxParams = 4096
 // Params are the parameters of a method, the member "params" of a record. Each
 // method has some of them, and the others must be absent; see [Params.Check].
 type Params struct {
-	// Agreement is the statement whose shares declared/1 and equal/1 take. equal/1
-	// without it takes the record's parents.
+	// Agreement is the statement whose shares declared/1 and equal/1 take. Without
+	// it, declared/1 takes the published vector, which those who sign the
+	// contribution have then declared, and equal/1 the record's parents.
 	Agreement cjson.CID `json:"agreement,omitzero"`
 	// Parts is the parts file of bytes/1, rows/1 and tokens/1.
 	Parts cjson.CID `json:"parts,omitzero"`
@@ -78,7 +79,7 @@ func (p Params) Check(m Method, c Class) error {
 			bad.Add("is no parameter of "+string(m), "%s", name)
 		}
 	}
-	member("agreement", p.Agreement.Defined(), []Method{EqualV1}, []Method{DeclaredV1})
+	member("agreement", p.Agreement.Defined(), []Method{DeclaredV1, EqualV1}, nil)
 	member("parts", p.Parts.Defined(), nil, []Method{BytesV1, RowsV1, TokensV1})
 	member("tokenizer", p.Tokenizer != "", nil, []Method{TokensV1})
 	member("meter", p.Meter != "", nil, []Method{UsageMeterV1})

@@ -32,9 +32,12 @@ const NegativesClip = "clip"
 // Inputs are what a method computes from. A checker fills those of the record's
 // method and leaves out what it does not have; nil is "not at hand".
 type Inputs struct {
-	// declared/1: the agreement's shares, and who signed it.
+	// declared/1: the agreement's shares, and whether a key has signed it. When the
+	// record names no agreement, [Verify] takes the published vector for the
+	// shares, and Signed asks for a signature on the contribution that names the
+	// record. For a statement, its publisher signs.
 	Declared []Entry
-	Signed   func(party string) bool
+	Signed   func(key string) bool
 	// equal/1: the agreement's parties, or the parents of the record.
 	Parties []string
 	// bytes/1, rows/1, tokens/1. Files without Read will do for bytes/1.
@@ -126,6 +129,9 @@ func Verify(r Record, published Vector, in Inputs) (Finding, error) {
 	}
 	if !row.Recomputable {
 		return f.unchecked(CodeNotRecomputable, "%s", row.Why), nil
+	}
+	if r.Method == DeclaredV1 && !r.Params.Agreement.Defined() {
+		in.Declared = published.entries
 	}
 	if !in.have(r.Method) {
 		return f.unchecked(CodeInputs, "needs %s", row.Needs), nil

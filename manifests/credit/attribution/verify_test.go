@@ -177,7 +177,7 @@ func TestVerifyRecord(t *testing.T) {
 				t.Errorf("%s with another %s: %+v", name, what, f)
 			}
 		}
-		if p := w.record.Params; p != (attribution.Params{}) && w.record.Method != attribution.EqualV1 {
+		if p := w.record.Params; p != (attribution.Params{}) && w.record.Method != attribution.DeclaredV1 {
 			bad := w
 			bad.record.Params = attribution.Params{}
 			if f := verify(t, bad); f.Status != proof.Fails || f.Code != attribution.CodeParams {
@@ -194,6 +194,17 @@ func TestVerifyRecord(t *testing.T) {
 	w.inputs.Signed = func(p string) bool { return p != "ben" }
 	if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeUnsigned || !strings.Contains(f.Detail, "ben") {
 		t.Errorf("ben has not signed: %+v", f)
+	}
+
+	// Without an agreement, what was published is what was declared.
+	w.record.Params.Agreement = cjson.CID{}
+	w.inputs.Declared = []attribution.Entry{{"someone else's", 1}}
+	if f := verify(t, w); f.Status != proof.Fails || f.Code != attribution.CodeUnsigned {
+		t.Errorf("without an agreement, ben has not signed: %+v", f)
+	}
+	w.inputs.Signed = func(p string) bool { return p == "ana" || p == "ben" }
+	if f := verify(t, w); f.Status != proof.Holds {
+		t.Errorf("without an agreement, all have signed: %+v", f)
 	}
 
 	for _, name := range []string{"chunk-first-seen/1 A", "usage-meter/1 A"} {
