@@ -196,6 +196,7 @@ func TestParquetRows(t *testing.T) {
 		"a short footer": append(slices.Clone(b[:len(b)-8]), "\x10\x00\x00\x00PAR1"...),
 		// num_rows = 5 and no row groups; a struct that nests for ever; a list of 2^63 booleans.
 		"groups disagree": []byte("PAR1\x36\x0a\x19\x0c\x00\x05\x00\x00\x00PAR1"),
+		"behind the end":  []byte("PAR1\x36\x00\x19\x0c\x00\x00\x06\x00\x00\x00PAR1"),
 		"deep":            []byte("PAR1" + strings.Repeat("\x1c", 200) + "\xc8\x00\x00\x00PAR1"),
 		"a huge list":     []byte("PAR1\x19\xf1\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x0b\x00\x00\x00PAR1"),
 	} {
