@@ -1,0 +1,231 @@
+package attribution_test
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/cairn-registry/cairn/manifests/credit/attribution"
+)
+
+// noise returns n bytes that look random and are the same everywhere.
+func noise(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 7))
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		x := r.Uint64()
+		b = append(b, byte(x), byte(x>>8), byte(x>>16), byte(x>>24), byte(x>>32), byte(x>>40), byte(x>>48), byte(x>>56))
+	}
+	return b[:n]
+}
+
+// chunksOf cuts b, handed over in pieces.
+func chunksOf(t testing.TB, b []byte, piece int) [][]byte {
+	t.Helper()
+	var out [][]byte
+	c := attribution.NewChunker(func(p []byte) error {
+		out = append(out, bytes.Clone(p))
+		return nil
+	})
+	for p := range slices.Chunk(b, piece) {
+		if n, err := c.Write(p); n != len(p) || err != nil {
+			t.Fatalf("Write = %d, %v", n, err)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func fingerprint(t testing.TB, files ...[]byte) []attribution.Chunk {
+	t.Helper()
+	var out []attribution.Chunk
+	for _, f := range files {
+		c := attribution.NewFingerprinter(func(x attribution.Chunk) error {
+			out = append(out, x)
+			return nil
+		})
+		if _, err := c.Write(f); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// lengths says again, from FORMAT.md alone and slowly, where b is cut.
+func lengths(b []byte) []int {
+	gear := formatGear()
+	var out []int
+	for start := 0; start < len(b); {
+		end := min(len(b), start+256<<10)
+		for i := start + 16<<10; i < end; i++ {
+			var h uint64
+			for j := max(start+16<<10, i-63); j <= i; j++ {
+				h += gear[b[j]] << (i - j)
+			}
+			bits := 18
+			if i >= start+64<<10 {
+				bits = 14
+			}
+			if h>>(64-bits) == 0 {
+				end = i
+				break
+			}
+		}
+		out = append(out, end-start)
+		start = end
+	}
+	return out
+}
+
+func checkChunks(t testing.TB, b []byte, chunks [][]byte) {
+	t.Helper()
+	if !bytes.Equal(bytes.Join(chunks, nil), b) {
+		t.Fatalf("%d chunks do not add up to the %d bytes", len(chunks), len(b))
+	}
+	for i, c := range chunks {
+		if len(c) > attribution.MaxChunk || len(c) == 0 || len(c) < attribution.MinChunk && i < len(chunks)-1 {
+			t.Fatalf("chunk %d of %d has %d bytes", i, len(chunks), len(c))
+		}
+	}
+}
+
+func TestChunksAreThoseOfTheFormat(t *testing.T) {
+	text := bytes.Repeat([]byte("2026-11-26,row of text,0123456789\n"), 20_000)
+	for i := range text {
+		if i%31 == 0 {
+			text[i] = byte('a' + i*i%26)
+		}
+	}
+	for name, b := range map[string][]byte{
+		"noise": noise(1, 2<<20), "text": text, "zeros": make([]byte, 600<<10), "min": noise(2, attribution.MinChunk),
+		"min+1": noise(2, attribution.MinChunk+1), "max": make([]byte, attribution.MaxChunk), "max+1": make([]byte, attribution.MaxChunk+1), "one": {7}, "none": {},
+	} {
+		chunks := chunksOf(t, b, 1<<20)
+		checkChunks(t, b, chunks)
+		want := lengths(b)
+		for i, c := range chunks {
+			if i >= len(want) || len(c) != want[i] {
+				t.Fatalf("%s: chunk %d has %d bytes; by the format, the lengths are %v", name, i, len(c), want)
+			}
+		}
+		if len(chunks) != len(want) {
+			t.Errorf("%s: %d chunks, want %d", name, len(chunks), len(want))
+		}
+	}
+}
+
+func TestPiecesDoNotMatter(t *testing.T) {
+	b := noise(3, 3<<20)
+	want := chunksOf(t, b, len(b))
+	for _, piece := range []int{1, 4097, 64 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1} {
+		if got := chunksOf(t, b, piece); !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Errorf("pieces of %d: %d chunks, want %d", piece, len(got), len(want))
+		}
+	}
+}
+
+// The average that FORMAT.md states for random bytes, and its spread.
+func TestChunkSizes(t *testing.T) {
+	b := noise(4, 64<<20)
+	n := len(fingerprint(t, b))
+	if mean := len(b) / n; mean < 73_000 || mean > 77_000 {
+		t.Errorf("chunks have %d bytes on average", mean)
+	}
+}
+
+// An insertion, a deletion or a changed byte moves the chunks around it only.
+func TestEditMovesFewChunks(t *testing.T) {
+	old := noise(5, 16<<20)
+	have := make(map[attribution.Chunk]bool)
+	for _, c := range fingerprint(t, old) {
+		have[c] = true
+	}
+	at := 5_000_000
+	for name, b := range map[string][]byte{
+		"insertion": slices.Concat(old[:at], []byte("one row\n"), old[at:]),
+		"prefix":    slices.Concat([]byte("one row\n"), old),
+		"deletion":  slices.Concat(old[:at], old[at+1000:]),
+		"change":    slices.Concat(old[:at], []byte{old[at] + 1}, old[at+1:]),
+	} {
+		fresh := 0
+		for _, c := range fingerprint(t, b) {
+			if !have[c] {
+				fresh++
+			}
+		}
+		if fresh == 0 || fresh > 8 {
+			t.Errorf("%s: %d new chunks of %d", name, fresh, len(have))
+		}
+	}
+}
+
+func TestChunkerStopsAtAnError(t *testing.T) {
+	stop := errors.New("stop")
+	calls := 0
+	c := attribution.NewChunker(func([]byte) error {
+		calls++
+		return stop
+	})
+	_, err := c.Write(noise(6, 4<<20))
+	if !errors.Is(err, stop) || calls != 1 {
+		t.Errorf("Write = %v after %d calls", err, calls)
+	}
+	if err := c.Close(); !errors.Is(err, stop) || calls != 1 {
+		t.Errorf("Close = %v after %d calls", err, calls)
+	}
+	c = attribution.NewChunker(func([]byte) error { return nil })
+	if err := errors.Join(c.Close(), c.Close()); err != nil {
+		t.Errorf("closing twice: %v", err)
+	}
+	if _, err := c.Write([]byte("late")); err == nil {
+		t.Error("written to after its end")
+	}
+}
+
+func FuzzChunker(f *testing.F) {
+	f.Add(noise(8, 1000), uint16(10), uint16(400))
+	f.Add([]byte{0}, uint16(999), uint16(1))
+	f.Fuzz(func(t *testing.T, seed []byte, repeat, piece uint16) {
+		b := bytes.Repeat(seed, int(repeat)%512+1)
+		b = b[:min(len(b), 640<<10)] // room for a chunk of the greatest size and two more
+		if len(seed) > 0 {           // break the period, so that there are cuts
+			for i := 0; i < len(b); i += 13 {
+				b[i] += byte(i * i >> 7)
+			}
+		}
+		chunks := chunksOf(t, b, int(piece)+64)
+		checkChunks(t, b, chunks)
+		rest := b
+		for i, c := range chunks {
+			if n := attribution.Cut(rest); n != len(c) {
+				t.Fatalf("chunk %d has %d bytes, Cut says %d", i, len(c), n)
+			}
+			rest = rest[len(c):]
+		}
+	})
+}
+
+func BenchmarkCut(b *testing.B) {
+	data := noise(9, 64<<20)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		for rest := data; len(rest) > 0; {
+			rest = rest[attribution.Cut(rest):]
+		}
+	}
+}
+
+func BenchmarkFingerprint(b *testing.B) {
+	data := noise(9, 64<<20)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		fingerprint(b, data)
+	}
+}
