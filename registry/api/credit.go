@@ -68,7 +68,7 @@ func (a *API) creditRun(r *http.Request) (any, error) {
 		c := run.Allocation()
 		out = wire.CreditRun{
 			Size: size, Engine: c.Engine, Period: c.Period, Currency: run.Currency(), In: c.InFine, Held: c.HeldFine,
-			Events: wireTree(c.Events), Nodes: wireTree(c.Nodes), Payees: wireTree(c.PayeeStatement),
+			Events: wireTree(c.Events), Nodes: wireTree(c.Nodes), Payees: wireTree(c.PayeeStatements),
 		}
 		var err error
 		out.Allocations, err = a.allocations(out)
@@ -180,13 +180,13 @@ func (a *API) creditStatement(r *http.Request) (any, error) {
 			return err
 		}
 		c := run.Allocation()
-		out = wire.PayeeStatement{Size: size, Statement: json.RawMessage(run.Append(nil, i)), Index: i, Tree: wireTree(c.PayeeStatement), Proof: []string{}}
+		out = wire.PayeeStatement{Size: size, Statement: json.RawMessage(run.Append(nil, i)), Index: i, Tree: wireTree(c.PayeeStatements), Proof: []string{}}
 		for _, h := range proof {
 			out.Proof = append(out.Proof, base64.StdEncoding.EncodeToString(h[:]))
 		}
 		all, err := a.allocations(wire.CreditRun{
 			Engine: c.Engine, Period: c.Period, Currency: run.Currency(), In: c.InFine, Held: c.HeldFine,
-			Events: wireTree(c.Events), Nodes: wireTree(c.Nodes), Payees: wireTree(c.PayeeStatement),
+			Events: wireTree(c.Events), Nodes: wireTree(c.Nodes), Payees: wireTree(c.PayeeStatements),
 		})
 		if err != nil {
 			return err
