@@ -283,12 +283,15 @@ func (l *Ledger) AddPayout(p Payout) error {
 	v := payout{Payout: p, lines: make([]movedPayout, len(p.Lines)), done: make([]bool, len(p.Lines))}
 	v.Lines = nil
 	for i, line := range p.Lines {
-		id := l.parties.find(line.Payee)
 		fine, err := b.cur.Fine(line.AmountMinor)
-		if id == none || err != nil || !fine.InLimit() || fine.Sign() <= 0 {
-			return fault.New(fault.Invalid, "payout %s: line %d has no known payee or no amount", p.Statement, i)
+		if err != nil || !fine.InLimit() || fine.Sign() <= 0 || checkID("payee", line.Payee) != nil {
+			return fault.New(fault.Invalid, "payout %s: line %d has no payee or no amount", p.Statement, i)
 		}
-		v.lines[i] = movedPayout{p.Statement, i, p.Rail, id, fine}
+		v.lines[i] = movedPayout{p.Statement, i, p.Rail, none, fine}
+	}
+	// Who was paid and never had credit has a negative balance now.
+	for i, line := range p.Lines {
+		v.lines[i].party, _ = l.parties.add(line.Payee)
 	}
 	l.payoutIDs[p.Statement] = uint32(len(l.payouts))
 	l.payouts = append(l.payouts, v)
