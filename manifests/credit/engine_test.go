@@ -343,6 +343,10 @@ func TestExplanationsAddUp(t *testing.T) {
 			}
 			var sum total
 			in := map[string]*big.Int{op.Node: toBig(x.Fine)}
+			passed := map[string]bool{}
+			for _, h := range x.Hops {
+				passed[h.Statement] = true
+			}
 			for _, h := range x.Hops {
 				if !h.Retained {
 					sum.add(h.Amount)
@@ -353,6 +357,12 @@ func TestExplanationsAddUp(t *testing.T) {
 				}
 				for _, e := range h.Edges {
 					plus(in, e.Statement, toBig(e.Amount))
+					if !passed[e.Statement] {
+						t.Fatalf("%s sends to %s, which does not lead to %s", h.Statement, e.Statement, party)
+					}
+				}
+				if len(h.Edges) == 0 && h.Amount.IsZero() && h.Weight == 0 {
+					t.Fatalf("%+v does not lead to %s", h, party)
 				}
 			}
 			if !sum.is(x.Amount) || x.More {
@@ -507,4 +517,31 @@ func FuzzWorld(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A Run may be read from several goroutines, and runs may be made meanwhile.
+// The race detector is what makes this test worth something.
+func TestReadingIsConcurrent(t *testing.T) {
+	l, err := credittest.Random(3, credittest.Options{}).Ledger()
+	must(t, err)
+	run, err := l.Run(l.Open()-1, "USD")
+	must(t, err)
+	want := make(chan [32]byte, 8)
+	for range cap(want) {
+		go func() {
+			other, err := l.Run(l.Open()-1, "USD")
+			if err != nil || other.Root() != run.Root() {
+				t.Error("another goroutine gets another root")
+			}
+			if _, err := run.Prove(0); err != nil {
+				t.Error(err)
+			}
+			want <- run.Allocation().PayeeStatements.Root
+		}()
+	}
+	for range cap(want) {
+		if got := <-want; got != run.Root() {
+			t.Errorf("root %x, want %x", got, run.Root())
+		}
+	}
 }
