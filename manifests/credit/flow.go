@@ -24,6 +24,9 @@ func (l *Ledger) splitNode(s *nodeSplitter, n uint32, a Amount) (up []Amount, ke
 	return parts[:v.edges], parts[v.edges]
 }
 
+// pooled reports whether a pool gets what the node keeps of revenue of p.
+func (v *node) pooled(p Period) bool { return v.pool != none && v.withdrawn != 0 && v.withdrawn <= p }
+
 // A source is revenue that arrives at a node.
 type source struct{ gross, upstream int128 }
 
@@ -63,7 +66,7 @@ func (l *Ledger) pass(direct map[uint32]source, p Period) flow {
 			continue
 		}
 		kept := push(n, f.in[n])
-		if v := &l.nodes[n]; v.withdrawn != 0 && v.withdrawn <= p && v.pool != none {
+		if v := &l.nodes[n]; v.pooled(p) {
 			f.in[v.pool] = f.in[v.pool].plus(kept)
 			kept = int128{}
 		}
