@@ -3,6 +3,7 @@ package index_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -319,6 +320,58 @@ func TestSharesOf(t *testing.T) {
 			if err != nil || got.Total != c.total || got.Agreement.Defined() != c.agreed {
 				t.Errorf("shares of %s in %s: %+v, %v, want %+v", c.version, c.period, got, err, c)
 			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLargestOfCredit: the largest version with edges and the largest agreement
+// are one transaction each.
+func TestLargestOfCredit(t *testing.T) {
+	var w foldtest.World
+	x, s := inMemory(t), fold.NewState(foldtest.Origin)
+	bodies := []foldtest.Body{foldtest.Log(manifests.New(w.Registry(1, "op")), "op")}
+
+	// 1,024 parents with a floor.
+	ppm := make(map[cid.Cid]int)
+	for i := range manifests.MaxReferences {
+		c := w.Contribution("ana", fmt.Sprint("root-", i), "1.0.0")
+		c.Rules = &manifests.Rules{Payment: &manifests.PaymentRules{RatePpm: 1, Stacking: "sum", FloorPpm: 1, ToDerived: true}}
+		st := foldtest.Version(c)
+		ppm[foldtest.CID(st)] = 1
+		bodies = append(bodies, foldtest.Log(st, "ana"))
+	}
+	c := w.Contribution("ana", "wide", "1.0.0")
+	foldtest.SetEdges(&c.Edges, &c.SelfWeight, &c.EdgeTotal, ppm)
+	c.Contributors = nil
+	for i := range manifests.MaxContributors {
+		c.Contributors = append(c.Contributors, manifests.Share{ID: foldtest.ID(fmt.Sprint("p", i)), Weight: "1000000000000000"})
+	}
+	c.Total = "4096000000000000000"
+	st := foldtest.Version(c)
+	bodies = append(bodies, foldtest.Log(st, "ana"))
+
+	// An agreement of as many as there may be, half of them new.
+	a := w.Agreement(foldtest.Work(foldtest.CID(st)), "2027-01", cid.Undef)
+	for i := range manifests.MaxShares {
+		a.Shares = append(a.Shares, manifests.Share{ID: foldtest.ID(fmt.Sprint("p", i)), Weight: "1"})
+	}
+	a.Total = fmt.Sprint(len(a.Shares))
+	agreement := manifests.New(a)
+	bodies = append(bodies, foldtest.Log(agreement, "p0"))
+	apply(t, x, s, read(bodies))
+	check(t, x)
+	err := x.View(func(v *index.Snapshot) error {
+		g, err := v.Agreement(foldtest.CID(agreement))
+		if err != nil || len(g.Shares) != manifests.MaxShares || len(g.Missing) != manifests.MaxShares-1 {
+			t.Errorf("%d shares, %d missing, %v", len(g.Shares), len(g.Missing), err)
+		}
+		n, err := v.Version(foldtest.CID(st))
+		if err != nil || len(n.Edges) != manifests.MaxReferences {
+			t.Errorf("%d edges, %v", len(n.Edges), err)
 		}
 		return nil
 	})
