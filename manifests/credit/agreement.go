@@ -42,7 +42,7 @@ func (l *Ledger) AddAgreement(a Agreement) error {
 	if a.Effective < l.first || a.Effective > lastPeriod || !a.Retroactive && a.Effective <= l.open {
 		return fault.New(fault.Invalid, "%s: %d is no period that is ahead", a.Statement, a.Effective)
 	}
-	v := agreement{id: a.Statement, work: work, effective: a.Effective, retro: a.Retroactive, supersedes: none, missing: map[uint32]bool{}}
+	v := agreement{work: work, effective: a.Effective, retro: a.Retroactive, supersedes: none, missing: map[uint32]bool{}}
 	if a.Supersedes != "" {
 		s, ok := l.agreementIDs[a.Supersedes]
 		if !ok || l.agreements[s].work != work {

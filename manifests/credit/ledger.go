@@ -83,7 +83,6 @@ type node struct {
 }
 
 type agreement struct {
-	id         string
 	work       uint32
 	shares     shares
 	effective  Period
@@ -109,7 +108,6 @@ type book struct {
 type event struct {
 	Event
 	node    uint32
-	reverse uint32 // the event it reverses, or none
 	fine    Amount // signed
 	counted bool
 	period  Period // in which it counts
@@ -120,7 +118,6 @@ type event struct {
 
 type ruling struct {
 	Ruling
-	id     string
 	from   Period
 	lasts  bool // a hold of a withdrawal, which does not lapse
 	shares shares
@@ -134,7 +131,6 @@ type payout struct {
 
 type movedPayout struct {
 	payout string
-	index  int
 	rail   string
 	party  uint32
 	fine   Amount // negative when it came back
@@ -472,7 +468,7 @@ func (l *Ledger) AddResolution(r Resolution) error {
 	if n == none {
 		return fault.New(fault.Invalid, "%s: no statement %s", r.Statement, fault.Quote(r.Node))
 	}
-	v := ruling{Ruling: r.Ruling, id: r.Statement, from: l.open + 1}
+	v := ruling{Ruling: r.Ruling, from: l.open + 1}
 	switch r.Ruling {
 	case Hold, Release, Dismiss:
 		if len(r.Shares) > 0 || r.Total != 0 {

@@ -73,6 +73,10 @@ type Run struct {
 	payees []uint32 // with a statement, sorted by text
 	first  []uint32 // by party: where its lines begin; one more at the end
 	lines  []lineRef
+	// What the lines of a block have in common, written once: the members
+	// before the state and those behind it.
+	text   []byte
+	textAt [][2]int // by block: begin and middle; one more at the end
 
 	hash       sync.Once
 	statements *tree

@@ -79,6 +79,18 @@ func (r *Run) build() {
 			}
 		}
 		r.l.parties.sort(r.payees)
+		r.textAt = make([][2]int, len(r.blocks)+1)
+		for i := range r.blocks {
+			b := &r.blocks[i]
+			r.textAt[i][0] = len(r.text)
+			r.text = appendAmount(r.text, `","keptFine":"`, b.kept())
+			r.text = appendPeriod(append(r.text, `","period":"`...), b.snapshot)
+			r.textAt[i][1] = len(r.text)
+			r.text = append(append(r.text, `","statement":"`...), r.l.ids.text(b.node)...)
+			r.text = strconv.AppendUint(append(r.text, `","total":"`...), b.shares.total, 10)
+			r.text = append(r.text, `","weight":"`...)
+		}
+		r.textAt[len(r.blocks)][0] = len(r.text)
 	})
 }
 
@@ -223,17 +235,15 @@ func (r *Run) Append(buf []byte, i int) []byte {
 }
 
 func (r *Run) appendLine(buf []byte, ref lineRef) []byte {
-	b := &r.blocks[ref.block]
+	b, at := &r.blocks[ref.block], r.textAt[ref.block:]
 	j := int(ref.slot) - b.slot
 	buf = appendAmount(buf, `{"amountFine":"`, r.slots[ref.slot])
-	buf = appendAmount(buf, `","keptFine":"`, b.kept())
-	buf = appendPeriod(append(buf, `","period":"`...), b.snapshot)
+	buf = append(buf, r.text[at[0][0]:at[0][1]]...)
 	if s := r.state(int(ref.block), j); s != Credited {
 		buf = append(append(buf, `","state":"`...), s...)
 	}
-	buf = append(append(buf, `","statement":"`...), r.l.ids.text(b.node)...)
-	buf = strconv.AppendUint(append(buf, `","total":"`...), b.shares.total, 10)
-	buf = strconv.AppendUint(append(buf, `","weight":"`...), r.l.weights(b.shares)[j], 10)
+	buf = append(buf, r.text[at[0][1]:at[1][0]]...)
+	buf = strconv.AppendUint(buf, r.l.weights(b.shares)[j], 10)
 	return append(buf, `"}`...)
 }
 
