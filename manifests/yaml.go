@@ -11,6 +11,7 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/internal/field"
+	"github.com/cairn-registry/cairn/manifests/terms"
 )
 
 // Limits of a manifest file as a contributor writes it.
@@ -34,28 +35,50 @@ const (
 // values are not checked further: that is [Manifest.Validate], once the
 // manifest is complete.
 func FromYAML(b []byte) (*Manifest, error) {
-	if len(b) > MaxYAML {
-		return nil, fault.New(fault.TooLarge, "the file has %d bytes, more than %d", len(b), MaxYAML)
-	}
-	root, err := parseYAML(b)
-	if err != nil {
+	m := new(Manifest)
+	if err := fillYAML(b, m); err != nil {
 		return nil, err
 	}
-	m := new(Manifest)
-	if root == nil {
-		return m, nil
+	return m, wantSchema(&m.Schema, ManifestSchema)
+}
+
+// TermsFromYAML reads terms as a licensor wrote them, YAML or JSON with the
+// members of a terms document, as strictly as [FromYAML] reads a manifest. The
+// $schema may be left out. The values are checked by [terms.Terms.Validate].
+func TermsFromYAML(b []byte) (*terms.Terms, error) {
+	t := new(terms.Terms)
+	if err := fillYAML(b, t); err != nil {
+		return nil, err
+	}
+	if err := wantSchema(&t.Schema, terms.Schema); err != nil {
+		return nil, err
+	}
+	return t, t.Validate()
+}
+
+// wantSchema sets a schema that is absent, and refuses another one.
+func wantSchema(got *string, want string) error {
+	if *got != "" && *got != want {
+		return &FieldError{Path: "$schema", Msg: "must be " + want + " or absent"}
+	}
+	*got = want
+	return nil
+}
+
+// fillYAML reads a file into v, a pointer to a struct; an empty file leaves it.
+func fillYAML(b []byte, v any) error {
+	if len(b) > MaxYAML {
+		return fault.New(fault.TooLarge, "the file has %d bytes, more than %d", len(b), MaxYAML)
+	}
+	root, err := parseYAML(b)
+	if err != nil || root == nil {
+		return err
 	}
 	n, err := (&yamlReader{}).read(root)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := field.Fill(n, m); err != nil {
-		return nil, err
-	}
-	if m.Schema != "" && m.Schema != ManifestSchema {
-		return nil, &FieldError{Path: "$schema", Msg: "must be " + ManifestSchema + " or absent"}
-	}
-	return m, nil
+	return field.Fill(n, v)
 }
 
 // parseYAML returns the only document of b, nil for an empty file.

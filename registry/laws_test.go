@@ -38,15 +38,6 @@ func (h *home) submit(envelope []byte) *registry.Submitted {
 	return s
 }
 
-func (h *home) policy() *proof.Policy {
-	h.t.Helper()
-	p, err := proof.ParsePolicy([]byte(h.cfg.VKey))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return p
-}
-
 // spied is a store that remembers what it was asked for, and can lack a block.
 type spied struct {
 	registry.Blocks

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/ipfs/go-cid"
@@ -99,7 +100,7 @@ func (p private) check(r *http.Request, _ []byte) (any, error) {
 	out := wire.CheckReport{Findings: []proof.Finding{}}
 	sum, err := p.store.CheckAll(r.Context(), nil, func(d pack.Damage) {
 		out.Findings = append(out.Findings, proof.Finding{
-			Check: "blocks", Status: proof.Fails, Subject: d.File, Detail: d.String(), Code: string(fault.Unverified),
+			Check: "blocks", Status: proof.Fails, Subject: d.File, Detail: fmt.Sprintf("offset %d: %s", d.Offset, d.Msg), Code: string(fault.Unverified),
 		})
 	})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/dag"
@@ -22,12 +22,12 @@ import (
 
 // Limits of what a contributor hands in beside the data.
 const (
-	maxManifestFile = 4 << 20 // a manifest is at most 1 MiB canonical; YAML with comments is longer
-	maxLicenseText  = 1 << 20 // the longest licence in common use has 60 KiB
+	maxLicenseText = 1 << 20 // the longest licence in common use has 60 KiB
 )
 
 type addOptions struct {
 	name, license, licenseText string
+	terms                      string
 	contributors               []string
 	manifest                   string
 	from, relation             []string
@@ -48,7 +48,9 @@ func newAdd(env *Env) *cobra.Command {
 about it, and logs the statement. It prints the root CID alone.
 
 Only a name and a licence are asked for. Everything else that a manifest can say
-may come from a YAML or JSON file (--manifest); flags win over the file.
+may come from a YAML or JSON file (--manifest); flags win over the file. Terms
+that say more than a licence, such as a share of revenue, come from a file of
+their own (--terms).
 
 Adding what is already registered, unchanged, appends nothing; --again makes a
 new entry all the same. A changed dataset becomes the next version of its name:
@@ -67,6 +69,7 @@ log. When it is killed, nothing is half-done: run it again.`,
 	f.StringVar(&o.name, "name", "", "`name` of the dataset (default: made from PATH)")
 	f.StringVar(&o.license, "license", "", "licence as an SPDX `expression`; own texts are LicenseRef-…")
 	f.StringVar(&o.licenseText, "license-text", "", "`file` with the text of a LicenseRef- licence")
+	f.StringVar(&o.terms, "terms", "", "YAML or JSON `file` with a terms document, for more than a licence")
 	f.StringArrayVar(&o.contributors, "contributor", nil, "a `contributor`: 'Name <did:key…>;share=N;role=r1,r2' (repeatable; default: the signing key alone)")
 	f.StringVar(&o.manifest, "manifest", "", "YAML or JSON `file` with what else is to be said")
 	f.StringArrayVar(&o.from, "from", nil, "source: a `REF`, CID or URL this dataset comes from (repeatable)")
@@ -173,18 +176,7 @@ func (a *addition) read() error {
 			errs = append(errs, fmt.Errorf("--version: %w", err))
 		}
 	}
-	if o.license == "" {
-		errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "--license is missing: a dataset without terms may not be used"),
-			"for example --license CC-BY-4.0, or --license LicenseRef-own --license-text FILE"))
-	} else if expr, ids, err := terms.ParseExpression(o.license); err != nil {
-		errs = append(errs, fmt.Errorf("--license: %w", err))
-	} else {
-		a.license = expr
-		own := slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "LicenseRef-") })
-		if own && o.licenseText == "" {
-			errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "--license %s is not on the SPDX list, so its text must be recorded", expr), "--license-text FILE"))
-		}
-	}
+	errs = append(errs, a.readTerms()...)
 	var err error
 	if a.profile, err = dag.ParseProfile(o.profile); err != nil {
 		errs = append(errs, fmt.Errorf("--profile: %w", err))
@@ -204,18 +196,51 @@ func (a *addition) read() error {
 	return errors.Join(errs...)
 }
 
+// readTerms reads the licence, or the terms document that builds on one.
+func (a *addition) readTerms() (errs []error) {
+	o := a.o
+	from := "--license"
+	if o.terms != "" {
+		b, err := auditing.ReadBounded(o.terms, manifests.MaxYAML)
+		if err == nil {
+			a.terms, err = manifests.TermsFromYAML(b)
+		}
+		if err != nil {
+			return []error{fmt.Errorf("--terms %s: %w", o.terms, err)}
+		}
+		switch o.license {
+		case "", a.terms.Base.SPDX:
+			o.license, from = a.terms.Base.SPDX, "--terms: base.spdx"
+		default:
+			return []error{fault.New(fault.Invalid, "--license says %s, the terms are based on %s: one of them is enough", fault.Quote(o.license), fault.Quote(a.terms.Base.SPDX))}
+		}
+	}
+	if o.license == "" {
+		return []error{fault.WithHint(fault.New(fault.Invalid, "--license is missing: a dataset without terms may not be used"),
+			"for example --license CC-BY-4.0, or --license LicenseRef-own --license-text FILE")}
+	}
+	expr, ids, err := terms.ParseExpression(o.license)
+	if err != nil {
+		return []error{fmt.Errorf("%s: %w", from, err)}
+	}
+	a.license = expr
+	if a.terms == nil {
+		a.terms = &terms.Terms{Schema: terms.Schema, Base: terms.Base{SPDX: expr}}
+	}
+	own := slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "LicenseRef-") })
+	if own && o.licenseText == "" && !a.terms.Base.Text.Defined() {
+		errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "%s %s is not on the SPDX list, so its text must be recorded", from, expr), "--license-text FILE"))
+	}
+	if o.licenseText != "" && a.terms.Base.Text.Defined() {
+		errs = append(errs, fault.New(fault.Invalid, "--license-text is given, and the terms name their text"))
+	}
+	return errs
+}
+
 func readManifest(name string) (*manifests.Manifest, error) {
-	f, err := os.Open(name)
+	b, err := auditing.ReadBounded(name, manifests.MaxYAML)
 	if err != nil {
-		return nil, fault.Mark(fault.NotFound, fmt.Errorf("--manifest: %w", err))
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxManifestFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxManifestFile {
-		return nil, fault.New(fault.TooLarge, "--manifest: %s is larger than %d bytes", name, maxManifestFile)
+		return nil, fmt.Errorf("--manifest: %w", err)
 	}
 	m, err := manifests.FromYAML(b)
 	if err != nil {

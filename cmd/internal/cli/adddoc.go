@@ -98,13 +98,6 @@ func (a *addition) lineage(ctx context.Context) error {
 
 // storeTerms stores the terms document and, for a licence of one's own, its text.
 func (a *addition) storeTerms(ctx context.Context) error {
-	b, err := terms.Minimal(a.license)
-	if err != nil {
-		return err
-	}
-	if a.terms, err = terms.Decode(b); err != nil {
-		return err
-	}
 	if a.o.licenseText != "" {
 		text, err := auditing.ReadBounded(a.o.licenseText, maxLicenseText)
 		if err != nil {
@@ -120,9 +113,10 @@ func (a *addition) storeTerms(ctx context.Context) error {
 		}
 		sum := sha256.Sum256(text)
 		a.terms.Base.Text, a.terms.Base.TextSHA256 = cjson.Link{Cid: c}, hex.EncodeToString(sum[:])
-		if b, err = terms.Encode(a.terms); err != nil {
-			return err
-		}
+	}
+	b, err := terms.Encode(a.terms)
+	if err != nil {
+		return err
 	}
 	a.termsCID = cjson.JSONCID(b)
 	return a.sink.PutRecord(ctx, a.termsCID, b)

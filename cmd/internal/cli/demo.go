@@ -275,6 +275,6 @@ func (d *demonstration) damage(ctx context.Context) error {
 	if err := d.command(ctx, "contributor", fault.Unverified.ExitStatus(), "cairn", "check"); err != nil {
 		return err
 	}
-	d.say("It is found and named, and get refuses to hand out what does not verify.")
-	return nil
+	d.say("It is found and named. And get hands out nothing that does not verify.")
+	return d.command(ctx, "contributor", fault.Unverified.ExitStatus(), "cairn", "get", demo.Name, "-o", d.path("damaged"))
 }
