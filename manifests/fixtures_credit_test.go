@@ -242,3 +242,22 @@ func TestLongestAgreement(t *testing.T) {
 	_, err = manifests.Encode(manifests.New(a))
 	wantProblem(t, err, "predicate.shares: must have 1 to 8192 entries, has 8193")
 }
+
+// TestBody holds what makes a payment the same payment.
+func TestBody(t *testing.T) {
+	s := creditStatements(t)["revenue-income"]
+	want, err := s.Body()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := *s.Predicate.(*manifests.Revenue)
+	r.Common = anchored()
+	r.Nonce, r.IssuedAt = run, "2027-01-01T00:00:00Z"
+	if got, err := manifests.New(&r).Body(); err != nil || got != want {
+		t.Errorf("signed again: %s, %v, want %s", got, err, want)
+	}
+	r.Period = "2026-10"
+	if got, err := manifests.New(&r).Body(); err != nil || got == want {
+		t.Errorf("another period: %s, %v", got, err)
+	}
+}

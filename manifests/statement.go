@@ -365,3 +365,23 @@ func (s *Statement) StateSigners() bool {
 	_, ok := s.Predicate.(interface{ signersInState() })
 	return ok || s.Authority() != ""
 }
+
+// Body returns the lower hex SHA-256 of the canonical JSON of s's predicate
+// without nonce, issuedAt and anchor: two statements with one body say the same.
+func (s *Statement) Body() (string, error) {
+	b, err := cjson.Marshal(s.Predicate)
+	if err != nil {
+		return "", fault.Mark(fault.Invalid, err)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil {
+		return "", fault.Mark(fault.Invalid, err)
+	}
+	for _, m := range []string{"nonce", "issuedAt", "anchor"} {
+		delete(members, m)
+	}
+	if b, err = cjson.Marshal(members); err != nil {
+		return "", fault.Mark(fault.Invalid, err)
+	}
+	return digestHex(cjson.RawCID(b)), nil
+}

@@ -35,7 +35,8 @@ const (
 	KeyRevoked Code = "key-revoked"
 	// MissingSignature: the party that must sign did not.
 	MissingSignature Code = "missing-signature"
-	// Threshold: a registry/v1 has fewer operators' signatures than it needs.
+	// Threshold: a statement of a group, the operators or the arbiters, has fewer
+	// of their signatures than it needs.
 	Threshold Code = "threshold"
 
 	// Anchor: the statement claims to have seen a log larger than its own index.
@@ -46,6 +47,21 @@ const (
 	VersionTaken Code = "version-taken"
 	// Stale: supersedes is not the newest accepted statement of the name.
 	Stale Code = "stale"
+
+	// Edges: more edges than a version may have, or more inputs of runs than
+	// they could pay.
+	Edges Code = "edges"
+	// Depth: the version lies too deep in the graph.
+	Depth Code = "depth"
+	// Underpaid: an edge is below what its parent's rules ask.
+	Underpaid Code = "underpaid"
+	// Cap: the edges to other works together are above a parent's cap.
+	Cap Code = "cap"
+	// Ancestors: the version has too many ancestors with a floor.
+	Ancestors Code = "ancestors"
+	// Floor: too little reaches an ancestor that set a floor.
+	Floor Code = "floor"
+
 	// HandleTaken: the handle belongs to another identity.
 	HandleTaken Code = "handle-taken"
 	// UnknownKey: the key that is named is not one of the identity's.
@@ -54,6 +70,30 @@ const (
 	CompromisedSince Code = "compromised-since"
 	// KeyExists: a first key event, and the identity has key events already.
 	KeyExists Code = "key-exists"
+
+	// TooManyParties: more people had a share of the work than one agreement can
+	// ask.
+	TooManyParties Code = "too-many-parties"
+	// NotPublisher: the issuer is not the publisher of the version.
+	NotPublisher Code = "not-publisher"
+	// WrongPeriod: the period is not one that this statement can be about.
+	WrongPeriod Code = "wrong-period"
+	// PastPeriod: an agreement begins in a period that has begun.
+	PastPeriod Code = "past-period"
+	// UnknownCurrency: nobody has said what the currency code means.
+	UnknownCurrency Code = "unknown-currency"
+	// CurrencyTaken: the currency code has a meaning already.
+	CurrencyTaken Code = "currency-taken"
+	// Mismatch: the statement does not agree with the one that it is about.
+	Mismatch Code = "mismatch"
+	// KeyTaken: another payment has this key.
+	KeyTaken Code = "key-taken"
+	// OverClaim: more is settled or reversed than there is.
+	OverClaim Code = "over-claim"
+	// Overflow: the amounts of a period reach 2^127 fine units.
+	Overflow Code = "overflow"
+	// ResultTaken: the line of the payout has a result that this one cannot follow.
+	ResultTaken Code = "result-taken"
 )
 
 // undecided are the codes that say nothing about the statement: the entry was
@@ -84,6 +124,9 @@ func Codes() []Code {
 		UnknownKind, Malformed, Subject, WrongRegistry,
 		UnexpectedSigner, KeyRevoked, MissingSignature, Threshold,
 		Anchor, Reference, VersionTaken, Stale,
+		Edges, Depth, Underpaid, Cap, Ancestors, Floor,
 		HandleTaken, UnknownKey, CompromisedSince, KeyExists,
+		TooManyParties, NotPublisher, WrongPeriod, PastPeriod, UnknownCurrency, CurrencyTaken,
+		Mismatch, KeyTaken, OverClaim, Overflow, ResultTaken,
 	}
 }

@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
@@ -17,11 +18,32 @@ const (
 	OpAddKey         Op = "addKey"
 	OpRevokeKey      Op = "revokeKey"
 	OpAddAttestation Op = "addAttestation"
+
+	OpAddModel          Op = "addModel"
+	OpAddUsage          Op = "addUsage"
+	OpAddAttribution    Op = "addAttribution"
+	OpAddAgreement      Op = "addAgreement"
+	OpPendingAgreement  Op = "pendingAgreement"
+	OpCompleteAgreement Op = "completeAgreement"
+
+	OpClosePeriod  Op = "closePeriod"
+	OpAddCurrency  Op = "addCurrency"
+	OpAddRevenue   Op = "addRevenue"
+	OpCountRevenue Op = "countRevenue"
+
+	OpAddAllocation   Op = "addAllocation"
+	OpAddAdjustment   Op = "addAdjustment"
+	OpAddPayout       Op = "addPayout"
+	OpAddPayoutResult Op = "addPayoutResult"
+	OpSetPayee        Op = "setPayee"
+
+	OpAddDispute    Op = "addDispute"
+	OpAddResolution Op = "addResolution"
+	OpAddCommit     Op = "addCommit"
 )
 
-// An Effect is one logical change of state: one of [SetRegistry],
-// [AddVersion], [AddSigners], [SetProfile], [AddKey], [RevokeKey] and
-// [AddAttestation]. Effects name things by CID, key and ASCII grammars only.
+// An Effect is one logical change of state: a value of one of this package's
+// types, one for each op. Effects name things by CID, key and ASCII grammars only.
 // Free text (titles, keywords, licence expressions, URLs, names of people) is
 // not in them, so that they can outlive an erased body: whoever indexes text
 // reads it from the statement.
@@ -51,24 +73,55 @@ type Currency struct {
 	FineDigits  int    `json:"fineDigits"`
 }
 
-// AddVersion makes an accepted contribution the newest version of its name.
-type AddVersion struct {
+// A Node is what an accepted contribution and an accepted model have in common:
+// a version of a work, and a node of the derivation graph.
+type Node struct {
 	Statement    cjson.CID  `json:"statement"`
 	Work         string     `json:"work"` // "wk:" and the statement CID of the first accepted version
 	Seq          uint64     `json:"seq"`  // 1 for the first version of the name
 	Publisher    sign.KeyID `json:"publisher"`
 	Name         string     `json:"name"`
 	Version      string     `json:"version"`
-	Root         cjson.CID  `json:"root"`
-	Manifest     cjson.CID  `json:"manifest"`
 	Terms        cjson.CID  `json:"terms"`
 	Contributors []Share    `json:"contributors"`
 	Total        string     `json:"total"`
 	Edges        []Edge     `json:"edges,omitempty"`
 	SelfWeight   string     `json:"selfWeight"` // "1" when the statement has no edges
 	EdgeTotal    string     `json:"edgeTotal"`  // "1" when the statement has no edges
-	Sources      []Source   `json:"sources,omitempty"`
+	Attribution  cjson.CID  `json:"attribution,omitzero"`
 	Supersedes   cjson.CID  `json:"supersedes,omitzero"`
+	// Agreement is the complete agreement whose shares the version has.
+	Agreement cjson.CID `json:"agreement,omitzero"`
+	// Rules are what the version asks of later ones.
+	Rules *manifests.Rules `json:"rules,omitempty"`
+	// Depth is 1 without parents, else 1 + the deepest parent's.
+	Depth int `json:"depth"`
+	// Floors are the ancestors with a floor, sorted by statement.
+	Floors []Reach `json:"floors,omitempty"`
+}
+
+// A Reach is an ancestor that set a floor, and how much of a version's revenue
+// reaches it, of 10^12.
+type Reach struct {
+	Statement cjson.CID `json:"statement"`
+	Work      string    `json:"work"`
+	FloorPpm  uint64    `json:"floorPpm"`
+	Eff       uint64    `json:"eff"`
+}
+
+// AddVersion makes an accepted contribution the newest version of its name.
+type AddVersion struct {
+	Node
+	Root     cjson.CID `json:"root"`
+	Manifest cjson.CID `json:"manifest"`
+	Sources  []Source  `json:"sources,omitempty"`
+}
+
+// AddModel makes an accepted model the newest version of its name.
+type AddModel struct {
+	Node
+	Artifact cjson.CID   `json:"artifact,omitzero"`
+	Usages   []cjson.CID `json:"usages,omitempty"`
 }
 
 // A Share is one contributor's integer weight.
@@ -81,6 +134,7 @@ type Share struct {
 type Edge struct {
 	Statement cjson.CID `json:"statement"`
 	Weight    string    `json:"weight"`
+	Share     string    `json:"share,omitempty"`
 }
 
 // A Source is a declared lineage target that is content: an accepted statement
@@ -130,20 +184,3 @@ type AddAttestation struct {
 	Report    cjson.CID  `json:"report,omitzero"`
 	Result    string     `json:"result"`
 }
-
-// Op returns the effect's name.
-func (SetRegistry) Op() Op    { return OpSetRegistry }
-func (AddVersion) Op() Op     { return OpAddVersion }
-func (AddSigners) Op() Op     { return OpAddSigners }
-func (SetProfile) Op() Op     { return OpSetProfile }
-func (AddKey) Op() Op         { return OpAddKey }
-func (RevokeKey) Op() Op      { return OpRevokeKey }
-func (AddAttestation) Op() Op { return OpAddAttestation }
-
-func (SetRegistry) effect()    {}
-func (AddVersion) effect()     {}
-func (AddSigners) effect()     {}
-func (SetProfile) effect()     {}
-func (AddKey) effect()         {}
-func (RevokeKey) effect()      {}
-func (AddAttestation) effect() {}

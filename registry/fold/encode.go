@@ -8,57 +8,62 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
-// The wire form of an effect is its members and "op". These types say so to
-// the JSON encoder, one for each op.
-type (
-	taggedSetRegistry struct {
-		Name Op `json:"op"`
-		SetRegistry
+// The wire form of an effect is its members and "op".
+func encodeEffect(e Effect) (json.RawMessage, error) {
+	members, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
 	}
-	taggedAddVersion struct {
-		Name Op `json:"op"`
-		AddVersion
+	name, err := json.Marshal(e.Op())
+	if err != nil {
+		return nil, err
 	}
-	taggedAddSigners struct {
-		Name Op `json:"op"`
-		AddSigners
-	}
-	taggedSetProfile struct {
-		Name Op `json:"op"`
-		SetProfile
-	}
-	taggedAddKey struct {
-		Name Op `json:"op"`
-		AddKey
-	}
-	taggedRevokeKey struct {
-		Name Op `json:"op"`
-		RevokeKey
-	}
-	taggedAddAttestation struct {
-		Name Op `json:"op"`
-		AddAttestation
-	}
-)
+	// Every effect has a member, so the object is not empty.
+	b := append([]byte(`{"op":`), name...)
+	return append(append(b, ','), members[1:]...), nil
+}
 
-func tag(e Effect) any {
-	switch e := e.(type) {
-	case SetRegistry:
-		return taggedSetRegistry{e.Op(), e}
-	case AddVersion:
-		return taggedAddVersion{e.Op(), e}
-	case AddSigners:
-		return taggedAddSigners{e.Op(), e}
-	case SetProfile:
-		return taggedSetProfile{e.Op(), e}
-	case AddKey:
-		return taggedAddKey{e.Op(), e}
-	case RevokeKey:
-		return taggedRevokeKey{e.Op(), e}
-	case AddAttestation:
-		return taggedAddAttestation{e.Op(), e}
+// EncodeEffects returns the canonical JSON of effects as they stand in a
+// result, for [DecodeEffects]. It panics on what the fold cannot have made.
+func EncodeEffects(effects []Effect) []byte {
+	b, err := cjson.Marshal(effectList(effects))
+	if err != nil {
+		panic(fmt.Sprintf("fold: encoding effects: %v", err))
 	}
-	panic(fmt.Sprintf("fold: effect %T is not one of this package's", e))
+	return b
+}
+
+// DecodeEffects reads what [EncodeEffects] wrote; fault.Invalid for anything
+// that is no list of effects.
+func DecodeEffects(b []byte) ([]Effect, error) {
+	var raw []json.RawMessage
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return nil, fault.Mark(fault.Invalid, fmt.Errorf("reading effects: %w", err))
+	}
+	effects := make([]Effect, len(raw))
+	for i, r := range raw {
+		e, err := decodeEffect(r)
+		if err != nil {
+			return nil, fault.Mark(fault.Invalid, fmt.Errorf("reading effect %d: %w", i, err))
+		}
+		effects[i] = e
+	}
+	return effects, nil
+}
+
+// effectList is effects in their wire form.
+type effectList []Effect
+
+func (l effectList) MarshalJSON() ([]byte, error) {
+	list := make([]json.RawMessage, len(l))
+	for i, e := range l {
+		b, err := encodeEffect(e)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = b
+	}
+	return json.Marshal(list)
 }
 
 // Encode returns the canonical JSON of r, {"code","effects","verdict"}: what
@@ -75,14 +80,10 @@ func (r Result) Encode() []byte {
 }
 
 func (r Result) encode() ([]byte, error) {
-	effects := make([]any, len(r.Effects))
-	for i, e := range r.Effects {
-		effects[i] = tag(e)
-	}
 	return cjson.Marshal(map[string]any{
 		"verdict": r.Verdict,
 		"code":    r.Code,
-		"effects": effects,
+		"effects": effectList(r.Effects),
 	})
 }
 
@@ -143,35 +144,9 @@ func decodeEffect(b []byte) (Effect, error) {
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, err
 	}
-	switch head.Op {
-	case OpSetRegistry:
-		var t taggedSetRegistry
-		err := cjson.Unmarshal(b, &t)
-		return t.SetRegistry, err
-	case OpAddVersion:
-		var t taggedAddVersion
-		err := cjson.Unmarshal(b, &t)
-		return t.AddVersion, err
-	case OpAddSigners:
-		var t taggedAddSigners
-		err := cjson.Unmarshal(b, &t)
-		return t.AddSigners, err
-	case OpSetProfile:
-		var t taggedSetProfile
-		err := cjson.Unmarshal(b, &t)
-		return t.SetProfile, err
-	case OpAddKey:
-		var t taggedAddKey
-		err := cjson.Unmarshal(b, &t)
-		return t.AddKey, err
-	case OpRevokeKey:
-		var t taggedRevokeKey
-		err := cjson.Unmarshal(b, &t)
-		return t.RevokeKey, err
-	case OpAddAttestation:
-		var t taggedAddAttestation
-		err := cjson.Unmarshal(b, &t)
-		return t.AddAttestation, err
+	decode := ops[head.Op]
+	if decode == nil {
+		return nil, fmt.Errorf("unknown op %s", fault.Quote(string(head.Op)))
 	}
-	return nil, fmt.Errorf("unknown op %s", fault.Quote(string(head.Op)))
+	return decode(b)
 }

@@ -3,8 +3,6 @@ package fold
 import (
 	"slices"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -68,12 +66,16 @@ func (j *judge) entryResult() (Result, error) {
 }
 
 // again judges an entry whose statement was decided at a smaller index: it can
-// add signatures to an accepted contribution, and nothing else. Signatures that
-// are recorded already are not judged again; the publisher's need not be there.
+// add signatures to an accepted statement of a kind that several sign, and
+// nothing else. Signatures that are recorded already are not judged again;
+// those that had to be there at first need not be there.
 func (j *judge) again(d Decided) (Result, error) {
-	c, ok := j.contribution()
-	if !ok || d.Verdict != Accepted {
+	if d.Verdict != Accepted || j.entry.Statement == nil {
 		return Result{Verdict: Duplicate}, nil
+	}
+	allowed, completed, err := j.cosigners()
+	if allowed == nil || err != nil {
+		return Result{Verdict: Duplicate}, err
 	}
 	var added []sign.KeyID
 	for _, id := range j.entry.signers {
@@ -88,52 +90,109 @@ func (j *judge) again(d Decided) (Result, error) {
 	if len(added) == 0 {
 		return Result{Verdict: Duplicate}, nil
 	}
-	if code, err := j.signers(added, contributionSigners(c)); code != "" || err != nil {
+	if code, err := j.signers(added, allowed); code != "" || err != nil {
 		return reject(code), err
 	}
-	return Result{Verdict: Accepted, Effects: []Effect{AddSigners{Statement: j.stmt(), Signers: added}}}, nil
+	effects := []Effect{AddSigners{Statement: j.stmt(), Signers: added}}
+	more, err := completed()
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Verdict: Accepted, Effects: append(effects, more...)}, nil
+}
+
+// cosigners returns who may add a signature to the entry's accepted statement,
+// nil for a kind that is not signed by several, and what follows from the
+// signatures of this entry.
+func (j *judge) cosigners() (allowed []sign.KeyID, completed func() ([]Effect, error), err error) {
+	nothing := func() ([]Effect, error) { return nil, nil }
+	switch p := j.entry.Statement.Predicate.(type) {
+	case *manifests.Contribution:
+		b := contributionBody(p)
+		return b.signers(), nothing, nil
+	case *manifests.Model:
+		b := modelBody(p)
+		return b.signers(), nothing, nil
+	case *manifests.Agreement:
+		g, ok, err := j.Agreement(j.stmt().Cid)
+		if err != nil || !ok {
+			return nil, nil, err
+		}
+		parties, err := PartiesTo(j, g.AddAgreement)
+		if err != nil {
+			return nil, nil, err
+		}
+		return parties.All, func() ([]Effect, error) { return j.completes(g, parties) }, nil
+	}
+	return nil, nil, nil
+}
+
+// rule judges a predicate of one kind. It returns the effect of the statement
+// and what else follows from it, or the code of the first rule that is broken;
+// neither for a statement that repeats another one.
+func (j *judge) rule() ([]Effect, Code, error) {
+	switch p := j.entry.Statement.Predicate.(type) {
+	case *manifests.Registry:
+		return j.registry(p)
+	case *manifests.Contribution:
+		return j.version(p)
+	case *manifests.Model:
+		return j.model(p)
+	case *manifests.Profile:
+		return j.profile(p)
+	case *manifests.Key:
+		return j.key(p)
+	case *manifests.Attestation:
+		return j.attestation(p)
+	case *manifests.Usage:
+		return j.usage(p)
+	case *manifests.Attribution:
+		return j.attribution(p)
+	case *manifests.Agreement:
+		return j.agreement(p)
+	case *manifests.PeriodStatement:
+		return j.period(p)
+	case *manifests.CurrencyStatement:
+		return j.currency(p)
+	case *manifests.Revenue:
+		return j.revenue(p)
+	case *manifests.Allocation:
+		return j.allocation(p)
+	case *manifests.Adjustment:
+		return j.adjustment(p)
+	case *manifests.Payout:
+		return j.payout(p)
+	case *manifests.PayoutResult:
+		return j.payoutResult(p)
+	case *manifests.Payee:
+		return j.payee(p)
+	case *manifests.Dispute:
+		return j.dispute(p)
+	case *manifests.Resolution:
+		return j.resolution(p)
+	case *manifests.Commit:
+		return j.commit(p)
+	}
+	return nil, UnknownKind, nil
 }
 
 // first judges the first entry of a readable statement.
 func (j *judge) first() (Result, error) {
-	var rule func() (Effect, Code, error)
-	switch p := j.entry.Statement.Predicate.(type) {
-	case *manifests.Registry:
-		rule = func() (Effect, Code, error) { return j.registry(p) }
-	case *manifests.Contribution:
-		rule = func() (Effect, Code, error) { return j.version(p) }
-	case *manifests.Profile:
-		rule = func() (Effect, Code, error) { return j.profile(p) }
-	case *manifests.Key:
-		rule = func() (Effect, Code, error) { return j.key(p) }
-	case *manifests.Attestation:
-		rule = func() (Effect, Code, error) { return j.attestation(p) }
-	default:
-		return reject(UnknownKind), nil
-	}
-	effect, code, err := rule()
-	if err != nil {
+	effects, code, err := j.rule()
+	switch {
+	case err != nil:
 		return Result{}, err
-	}
-	if code != "" {
+	case code != "":
 		return reject(code), nil
+	case len(effects) == 0:
+		return Result{Verdict: Duplicate}, nil
 	}
-	return Result{Verdict: Accepted, Effects: []Effect{
-		effect,
-		AddSigners{Statement: j.stmt(), Signers: j.entry.signers},
-	}}, nil
+	signed := AddSigners{Statement: j.stmt(), Signers: j.entry.signers}
+	return Result{Verdict: Accepted, Effects: slices.Insert(effects, 1, Effect(signed))}, nil
 }
 
 // stmt is the CID of the statement. The leaf's is that of the payload: Read compared them.
 func (j *judge) stmt() cjson.CID { return j.entry.Leaf.Stmt }
-
-func (j *judge) contribution() (*manifests.Contribution, bool) {
-	if j.entry.Statement == nil {
-		return nil, false
-	}
-	c, ok := j.entry.Statement.Predicate.(*manifests.Contribution)
-	return c, ok
-}
 
 // signers checks that each of ids may sign, and that none is revoked.
 func (j *judge) signers(ids, allowed []sign.KeyID) (Code, error) {
@@ -177,7 +236,7 @@ func (j *judge) anchor() Code {
 
 // registry judges a registry/v1: the first is signed by its own operators'
 // threshold, a later one by that of the registry/v1 in force.
-func (j *judge) registry(p *manifests.Registry) (Effect, Code, error) {
+func (j *judge) registry(p *manifests.Registry) ([]Effect, Code, error) {
 	operators, threshold := p.Operators, p.OperatorThreshold
 	if j.hasInForce {
 		operators, threshold = j.inForce.Operators, j.inForce.OperatorThreshold
@@ -199,9 +258,15 @@ func (j *judge) registry(p *manifests.Registry) (Effect, Code, error) {
 	}
 	currencies := make([]Currency, len(p.Currencies))
 	for i, c := range p.Currencies {
-		currencies[i] = Currency{Code: c.Code, MinorDigits: c.MinorDigits, FineDigits: c.FineDigits}
+		currencies[i] = currencyOf(c)
+		switch known, ok, err := j.Currency(c.Code); {
+		case err != nil:
+			return nil, "", err
+		case ok && known != currencies[i]:
+			return nil, CurrencyTaken, nil
+		}
 	}
-	return SetRegistry{
+	return []Effect{SetRegistry{
 		Statement:         j.stmt(),
 		LogKeys:           p.LogKeys,
 		Operators:         p.Operators,
@@ -212,113 +277,11 @@ func (j *judge) registry(p *manifests.Registry) (Effect, Code, error) {
 		PayeeRecipient:    p.PayeeRecipient,
 		FirstPeriod:       p.FirstPeriod,
 		Currencies:        currencies,
-	}, "", nil
-}
-
-// contributionSigners are the keys that may sign a contribution: the
-// publisher's and those of the listed contributors.
-func contributionSigners(c *manifests.Contribution) []sign.KeyID {
-	ids := make([]sign.KeyID, 0, 1+len(c.Contributors))
-	ids = append(ids, c.Publisher)
-	for _, s := range c.Contributors {
-		ids = append(ids, s.ID)
-	}
-	return ids
-}
-
-// version judges a contribution/v1.
-func (j *judge) version(p *manifests.Contribution) (Effect, Code, error) {
-	if code, err := j.signedBy(p.Publisher, contributionSigners(p)); code != "" || err != nil {
-		return nil, code, err
-	}
-	if code, err := j.references(p); code != "" || err != nil {
-		return nil, code, err
-	}
-	switch taken, err := j.VersionTaken(p.Publisher, p.Dataset.Name, p.Dataset.Version); {
-	case err != nil:
-		return nil, "", err
-	case taken:
-		return nil, VersionTaken, nil
-	}
-	head, ok, err := j.Head(p.Publisher, p.Dataset.Name)
-	if err != nil {
-		return nil, "", err
-	}
-	// A name without versions has a zero Head, and its first version
-	// supersedes nothing: both sides are the undefined CID.
-	if p.Supersedes.Cid != head.Statement {
-		return nil, Stale, nil
-	}
-	work := head.Work
-	if !ok {
-		work = "wk:" + j.stmt().String()
-	}
-	return newVersion(p, j.stmt(), j.entry.Leaf.Subj[0], work, head.Seq+1), "", nil
-}
-
-// newVersion is the effect of an accepted contribution.
-func newVersion(p *manifests.Contribution, stmt, root cjson.CID, work string, seq uint64) AddVersion {
-	a := AddVersion{
-		Statement:  stmt,
-		Work:       work,
-		Seq:        seq,
-		Publisher:  p.Publisher,
-		Name:       p.Dataset.Name,
-		Version:    p.Dataset.Version,
-		Root:       root,
-		Manifest:   p.Dataset.Manifest,
-		Terms:      p.Terms,
-		Total:      p.Total,
-		SelfWeight: p.SelfWeight,
-		EdgeTotal:  p.EdgeTotal,
-		Supersedes: p.Supersedes,
-	}
-	if len(p.Edges) == 0 {
-		a.SelfWeight, a.EdgeTotal = "1", "1"
-	}
-	for _, s := range p.Contributors {
-		a.Contributors = append(a.Contributors, Share{ID: s.ID, Weight: s.Weight})
-	}
-	for _, e := range p.Edges {
-		a.Edges = append(a.Edges, Edge{Statement: e.Statement, Weight: e.Weight})
-	}
-	for _, s := range p.Sources {
-		if s.URL == "" {
-			a.Sources = append(a.Sources, Source{Rel: string(s.Rel), Statement: s.Statement, CID: s.CID})
-		}
-	}
-	return a
-}
-
-// references checks that the statements that a contribution names are accepted
-// contributions at smaller indexes.
-func (j *judge) references(p *manifests.Contribution) (Code, error) {
-	var names []cid.Cid
-	if p.Supersedes.Defined() {
-		names = append(names, p.Supersedes.Cid)
-	}
-	for _, e := range p.Edges {
-		names = append(names, e.Statement.Cid)
-	}
-	for _, s := range p.Sources {
-		if s.Statement.Defined() {
-			names = append(names, s.Statement.Cid)
-		}
-	}
-	for _, c := range names {
-		d, ok, err := j.Statement(c)
-		if err != nil {
-			return "", err
-		}
-		if !ok || d.Verdict != Accepted || d.Kind != string(manifests.KindContribution) {
-			return Reference, nil
-		}
-	}
-	return "", nil
+	}}, "", nil
 }
 
 // profile judges a profile/v1: the first accepted one owns its handle for ever.
-func (j *judge) profile(p *manifests.Profile) (Effect, Code, error) {
+func (j *judge) profile(p *manifests.Profile) ([]Effect, Code, error) {
 	if code, err := j.signedBy(p.Identity, []sign.KeyID{p.Identity}); code != "" || err != nil {
 		return nil, code, err
 	}
@@ -330,12 +293,12 @@ func (j *judge) profile(p *manifests.Profile) (Effect, Code, error) {
 			return nil, HandleTaken, nil
 		}
 	}
-	return SetProfile{Statement: j.stmt(), Identity: p.Identity, Handle: p.Handle}, "", nil
+	return []Effect{SetProfile{Statement: j.stmt(), Identity: p.Identity, Handle: p.Handle}}, "", nil
 }
 
 // key judges a key/v1. An identity is named by its first key, so in this
 // version the only key that is ever an identity's is the identity itself.
-func (j *judge) key(p *manifests.Key) (Effect, Code, error) {
+func (j *judge) key(p *manifests.Key) ([]Effect, Code, error) {
 	if code, err := j.signedBy(p.Key, []sign.KeyID{p.Key}); code != "" || err != nil {
 		return nil, code, err
 	}
@@ -346,7 +309,7 @@ func (j *judge) key(p *manifests.Key) (Effect, Code, error) {
 		if p.CompromisedSince != nil && *p.CompromisedSince > j.index {
 			return nil, CompromisedSince, nil
 		}
-		return RevokeKey{Statement: j.stmt(), Identity: p.Identity, Key: p.Key, CompromisedSince: p.CompromisedSince}, "", nil
+		return []Effect{RevokeKey{Statement: j.stmt(), Identity: p.Identity, Key: p.Key, CompromisedSince: p.CompromisedSince}}, "", nil
 	}
 	switch _, ok, err := j.Key(p.Identity); {
 	case err != nil:
@@ -354,26 +317,23 @@ func (j *judge) key(p *manifests.Key) (Effect, Code, error) {
 	case ok:
 		return nil, KeyExists, nil
 	}
-	return AddKey{Statement: j.stmt(), Identity: p.Identity, Key: p.Key, Next: p.Next}, "", nil
+	return []Effect{AddKey{Statement: j.stmt(), Identity: p.Identity, Key: p.Key, Next: p.Next}}, "", nil
 }
 
 // attestation judges an attestation/v1: anyone's word about an accepted statement.
-func (j *judge) attestation(p *manifests.Attestation) (Effect, Code, error) {
+func (j *judge) attestation(p *manifests.Attestation) ([]Effect, Code, error) {
 	if code, err := j.signedBy(p.Attester, []sign.KeyID{p.Attester}); code != "" || err != nil {
 		return nil, code, err
 	}
-	switch d, ok, err := j.Statement(p.About.Cid); {
-	case err != nil:
-		return nil, "", err
-	case !ok || d.Verdict != Accepted:
-		return nil, Reference, nil
+	if ok, err := j.accepted(p.About.Cid); !ok || err != nil {
+		return nil, Reference, err
 	}
-	return AddAttestation{
+	return []Effect{AddAttestation{
 		Statement: j.stmt(),
 		Attester:  p.Attester,
 		Type:      p.Type,
 		About:     p.About,
 		Report:    p.Report,
 		Result:    p.Result,
-	}, "", nil
+	}}, "", nil
 }

@@ -23,6 +23,8 @@ type State struct {
 	versions   map[versionKey]bool
 	handles    map[string]sign.KeyID
 	keys       map[sign.KeyID]KeyState
+
+	creditState
 }
 
 type (
@@ -53,6 +55,8 @@ func NewState(origin string) *State {
 		versions:   make(map[versionKey]bool),
 		handles:    make(map[string]sign.KeyID),
 		keys:       make(map[sign.KeyID]KeyState),
+
+		creditState: newCreditState(),
 	}
 }
 
@@ -71,6 +75,7 @@ func (s *State) Apply(e *Entry) Result {
 	}
 	for _, effect := range r.Effects {
 		s.apply(effect)
+		s.creditState.apply(effect, s.size)
 	}
 	s.digest = Next(s.digest, s.size, e.LeafHash, r)
 	s.size++
@@ -82,9 +87,9 @@ func (s *State) apply(effect Effect) {
 	case SetRegistry:
 		s.registry = &e
 	case AddVersion:
-		name := nameKey{e.Publisher, e.Name}
-		s.heads[name] = Head{Statement: e.Statement.Cid, Work: e.Work, Seq: e.Seq}
-		s.versions[versionKey{name, e.Version}] = true
+		s.applyNode(e.Node)
+	case AddModel:
+		s.applyNode(e.Node)
 	case AddSigners:
 		for _, id := range e.Signers {
 			s.signers[signer{e.Statement.Cid, id}] = true
@@ -102,8 +107,13 @@ func (s *State) apply(effect Effect) {
 		k.Events++
 		k.Revoked, k.RevokedAt = true, s.size
 		s.keys[e.Identity] = k
-	case AddAttestation: // changes nothing that the fold reads
 	}
+}
+
+func (s *State) applyNode(n Node) {
+	name := nameKey{n.Publisher, n.Name}
+	s.heads[name] = Head{Statement: n.Statement.Cid, Work: n.Work, Seq: n.Seq}
+	s.versions[versionKey{name, n.Version}] = true
 }
 
 // Size returns how many entries were applied.

@@ -209,5 +209,6 @@ func (b *batch) rows(e *fold.Entry, r fold.Result, digest [32]byte) ([]row, erro
 			return nil, err
 		}
 	}
+	w.effects(r.Effects)
 	return w.rows, nil
 }

@@ -15,7 +15,7 @@ import (
 //	letter table         key fields                    value
 //	-----  ------------- ----------------------------- -----------------------------------------------
 //	A      attestation   about, index desc             Attestation
-//	D      dataset       index desc                    datasetRow: an accepted version
+//	D      dataset       index desc                    datasetRow: an accepted version of a dataset or model
 //	E      entry         index asc                     Entry: every log entry, with verdict and digest
 //	G      signer        statement, identity           i of the entry that brought the signature
 //	H      handle        handle                        identity that owns it, i
@@ -31,6 +31,31 @@ import (
 //	V      version       publisher, name, version      i
 //	X      envelope      envelope                      i of the first entry with it
 //	Y      history       publisher, name, index desc   nothing: the versions of a name
+//
+// The tables with small letters are those of credit. Where a value is nothing,
+// the effect itself stands in table effects at the index.
+//
+//	a      agreement     statement                     agreementRow: what became of it
+//	b      agreed        work, index desc              nothing: an agreement on the work
+//	c      currency      code                          currencyRow
+//	d      dispute       target, index desc            nothing: a dispute about the statement
+//	e      effects       index asc                     effectsRow: the entry's effects that credit is made of
+//	g      commitment    identity, index desc          nothing: a commit/v1
+//	h      resolution    about, index desc             nothing: a ruling on the version
+//	j      adjustment    allocation, index desc        nothing: an adjustment of the allocation
+//	k      payment       kind, key                     paymentRow: the statement that has the key
+//	l      allocation    period, currency, index desc  nothing: an allocation/v1
+//	m      calendar      index desc                    calendarRow: the first holds the open period
+//	n      node          statement                     nodeRow: what later entries need of a version
+//	o      payout        index desc                    nothing: a payout/v1
+//	p      payee         identity, index desc          nothing: a payee/v1
+//	q      result        payout, line                  resultRow: what became of a line
+//	r      revenue       version, index desc           nothing: a payment about the version
+//	s      settled       statement                     settledRow: what became of a payment
+//	t      turnover      period, currency              Σ|netMinor| of what was counted in the period
+//	u      usage         version, index desc           nothing: a use of the version
+//	v      attribution   data, index desc              nothing: an attribution of the data
+//	w      work          work                          workRow: who has had shares
 //
 // Two more keys, 0x00 and 0xff, frame the whole: every scan that ends properly
 // ends on a key, so an iterator that stops early is an error and not an answer.
@@ -53,6 +78,28 @@ var tables = []table{
 	{'V', "version", []field{text, text, text}},
 	{'X', "envelope", []field{text}},
 	{'Y', "history", []field{text, text, desc}},
+
+	{'a', "agreement", []field{text}},
+	{'b', "agreed", []field{text, desc}},
+	{'c', "currency", []field{text}},
+	{'d', "dispute", []field{text, desc}},
+	{'e', "effects", []field{asc}},
+	{'g', "commitment", []field{text, desc}},
+	{'h', "resolution", []field{text, desc}},
+	{'j', "adjustment", []field{text, desc}},
+	{'k', "payment", []field{text, text}},
+	{'l', "allocation", []field{text, text, desc}},
+	{'m', "calendar", []field{desc}},
+	{'n', "node", []field{text}},
+	{'o', "payout", []field{desc}},
+	{'p', "payee", []field{text, desc}},
+	{'q', "result", []field{text, asc}},
+	{'r', "revenue", []field{text, desc}},
+	{'s', "settled", []field{text}},
+	{'t', "turnover", []field{text, text}},
+	{'u', "usage", []field{text, desc}},
+	{'v', "attribution", []field{text, desc}},
+	{'w', "work", []field{text}},
 }
 
 // format is the version of the layout and of the values. Another one is not
@@ -79,6 +126,28 @@ const (
 	tVersion     = 'V'
 	tEnvelope    = 'X'
 	tHistory     = 'Y'
+
+	tAgreement   = 'a'
+	tAgreed      = 'b'
+	tCurrency    = 'c'
+	tDispute     = 'd'
+	tEffects     = 'e'
+	tCommitment  = 'g'
+	tResolution  = 'h'
+	tAdjustment  = 'j'
+	tPayment     = 'k'
+	tAllocation  = 'l'
+	tCalendar    = 'm'
+	tNode        = 'n'
+	tPayout      = 'o'
+	tPayee       = 'p'
+	tResult      = 'q'
+	tRevenue     = 'r'
+	tSettled     = 's'
+	tTurnover    = 't'
+	tUsage       = 'u'
+	tAttribution = 'v'
+	tWork        = 'w'
 )
 
 type field int

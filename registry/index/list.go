@@ -11,12 +11,16 @@ import (
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
 
-const kindContribution = string(manifests.KindContribution)
+const (
+	kindContribution = string(manifests.KindContribution)
+	kindModel        = string(manifests.KindModel)
+)
 
-// A Query selects accepted dataset versions. Members that are set must all
+// A Query selects accepted versions, of datasets unless Kind says otherwise. Members that are set must all
 // hold; the zero value selects everything.
 type Query struct {
-	License     string // an SPDX or LicenseRef id in the expression, or the whole expression; any case
+	Kind        manifests.Kind // contribution/v1 or model/v1; "" is contribution/v1
+	License     string         // an SPDX or LicenseRef id in the expression, or the whole expression; any case
 	Contributor sign.KeyID
 	Keyword     string // a keyword, or an ASCII word in one; any case
 	Publisher   sign.KeyID
@@ -38,7 +42,7 @@ type Page struct {
 	Next     uint64    `json:"next,omitempty"` // for Query.After; 0 when there is no more
 }
 
-// Relative is a dataset version beside another in the graph of lineage.
+// Relative is a version of a dataset or model beside another in the graph of lineage.
 type Relative struct {
 	Rel     string  `json:"rel"` // a lineage relation, or "edge" where only an edge joins the two
 	Dataset Dataset `json:"dataset"`
@@ -119,7 +123,12 @@ func (q Query) prefix() ([]byte, bool) {
 
 // selects compares what a version says with all that is asked.
 func (q Query) selects(d Dataset) bool {
-	return (q.License == "" || slices.Contains(licenseTerms(d.License), lower(q.License))) &&
+	kind := string(q.Kind)
+	if kind == "" {
+		kind = kindContribution
+	}
+	return d.Kind == kind &&
+		(q.License == "" || slices.Contains(licenseTerms(d.License), lower(q.License))) &&
 		(q.Contributor == "" || slices.ContainsFunc(d.Contributors, func(c Contributor) bool { return c.ID == q.Contributor })) &&
 		(q.Keyword == "" || slices.Contains(keywordTerms(d.Keywords), lower(q.Keyword))) &&
 		(q.Publisher == "" || d.Publisher == q.Publisher) &&
@@ -161,7 +170,7 @@ func (s *Snapshot) History(publisher sign.KeyID, name string, after uint64, limi
 // Parents returns the registered versions that a version names in its sources
 // and edges, in that order. Targets outside the registry are in its Sources.
 func (s *Snapshot) Parents(statement cid.Cid) ([]Relative, error) {
-	d, err := s.Dataset(statement)
+	d, err := s.Version(statement)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +178,7 @@ func (s *Snapshot) Parents(statement cid.Cid) ([]Relative, error) {
 	named := make(map[cid.Cid]bool)
 	add := func(rel string, c cid.Cid) error {
 		named[c] = true
-		p, err := s.Dataset(c)
+		p, err := s.Version(c)
 		if err != nil {
 			return damaged("a parent of an accepted version: %w", err)
 		}
@@ -201,7 +210,7 @@ func (s *Snapshot) Children(statement cid.Cid, after uint64, limit int) ([]Relat
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, err := s.Dataset(statement); err != nil {
+	if _, err := s.Version(statement); err != nil {
 		return nil, 0, err
 	}
 	var indexes []uint64

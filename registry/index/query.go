@@ -114,12 +114,24 @@ func (s *Snapshot) Envelope(c cid.Cid) (Entry, error) {
 
 // Dataset returns the version that an accepted contribution made.
 func (s *Snapshot) Dataset(statement cid.Cid) (Dataset, error) {
+	d, err := s.Version(statement)
+	if err == nil && d.Kind != kindContribution {
+		err = fault.New(fault.NotFound, "%s is no dataset version but a %s", statement, d.Kind)
+	}
+	if err != nil {
+		return Dataset{}, err
+	}
+	return d, nil
+}
+
+// Version returns the version that an accepted contribution or model made.
+func (s *Snapshot) Version(statement cid.Cid) (Dataset, error) {
 	row, ok, err := s.reader.statement(statement)
 	if err != nil {
 		return Dataset{}, err
 	}
-	if !ok || row.Verdict != fold.Accepted || row.Kind != kindContribution {
-		return Dataset{}, fault.New(fault.NotFound, "no dataset version %s", statement)
+	if !ok || row.Verdict != fold.Accepted || row.Kind != kindContribution && row.Kind != kindModel {
+		return Dataset{}, fault.New(fault.NotFound, "no version %s", statement)
 	}
 	return s.at(row.Index)
 }
@@ -142,6 +154,7 @@ func (s *Snapshot) dataset(i uint64, row datasetRow) (Dataset, error) {
 		return Dataset{}, err
 	}
 	d := Dataset{
+		Kind:       row.Kind,
 		Index:      i,
 		Statement:  row.Statement,
 		Envelope:   row.Envelope,
@@ -166,6 +179,12 @@ func (s *Snapshot) dataset(i uint64, row datasetRow) (Dataset, error) {
 		Sources:    row.Declared,
 		Supersedes: row.Supersedes,
 		IssuedAt:   row.IssuedAt,
+
+		Artifact:    row.Artifact,
+		Usages:      row.Usages,
+		Attribution: row.Attribution,
+		Agreement:   row.Agreement,
+		Rules:       row.Rules,
 	}
 	if d.Sources == nil {
 		for _, c := range row.Sources {
@@ -180,8 +199,11 @@ func (s *Snapshot) dataset(i uint64, row datasetRow) (Dataset, error) {
 	return d, nil
 }
 
-// ByName returns the newest version of a publisher's name.
-func (s *Snapshot) ByName(publisher sign.KeyID, name string) (Dataset, error) {
+// Newest returns the newest version of a publisher's name, of a dataset or model.
+func (s *Snapshot) Newest(publisher sign.KeyID, name string) (Dataset, error) {
+	if !fitsKey(string(publisher), name) {
+		return Dataset{}, fault.New(fault.NotFound, "no such name")
+	}
 	h, ok, err := s.head(publisher, name)
 	if err != nil {
 		return Dataset{}, err
@@ -192,7 +214,16 @@ func (s *Snapshot) ByName(publisher sign.KeyID, name string) (Dataset, error) {
 	return s.at(h.Index)
 }
 
-// ByVersion returns one version of a publisher's name.
+// ByName returns the newest version of a publisher's name, of a dataset.
+func (s *Snapshot) ByName(publisher sign.KeyID, name string) (Dataset, error) {
+	d, err := s.Newest(publisher, name)
+	if err == nil && d.Kind != kindContribution {
+		return Dataset{}, fault.New(fault.NotFound, "%s of %s is no dataset but a %s", fault.Quote(name), publisher, d.Kind)
+	}
+	return d, err
+}
+
+// ByVersion returns one version of a publisher's name, of a dataset.
 func (s *Snapshot) ByVersion(publisher sign.KeyID, name, version string) (Dataset, error) {
 	if !fitsKey(string(publisher), name, version) {
 		return Dataset{}, fault.New(fault.NotFound, "no such name")
@@ -204,7 +235,11 @@ func (s *Snapshot) ByVersion(publisher sign.KeyID, name, version string) (Datase
 	if !ok {
 		return Dataset{}, fault.New(fault.NotFound, "%s has no version %s of %s", publisher, fault.Quote(version), fault.Quote(name))
 	}
-	return s.at(i)
+	d, err := s.at(i)
+	if err == nil && d.Kind != kindContribution {
+		return Dataset{}, fault.New(fault.NotFound, "%s of %s is no dataset but a %s", fault.Quote(name), publisher, d.Kind)
+	}
+	return d, err
 }
 
 // ByHandle returns the current profile of the identity that owns a handle. The

@@ -48,18 +48,33 @@ type keyRow struct {
 	RevokedAt uint64 `json:"revokedAt,omitempty"`
 }
 
-// datasetRow is an accepted version: the fold's effect, and what only the body says.
+// datasetRow is an accepted version of a dataset or model: the fold's effect,
+// and what only the body says.
 type datasetRow struct {
-	fold.AddVersion
-	Envelope   cjson.CID `json:"envelope"`
-	IssuedAt   string    `json:"issuedAt,omitempty"`
-	Title      string    `json:"title,omitempty"`
-	License    string    `json:"license,omitempty"`
-	Keywords   []string  `json:"keywords,omitempty"`
-	MediaTypes []string  `json:"mediaTypes,omitempty"`
-	Bytes      int64     `json:"bytes,omitempty"`
-	FileCount  int64     `json:"fileCount,omitempty"`
-	Declared   []Source  `json:"declared,omitempty"` // all sources in order, when some are URLs
+	Kind string `json:"kind"`
+	fold.Node
+	Root       cjson.CID     `json:"root"`              // of a model: what the subject names
+	Manifest   cjson.CID     `json:"manifest,omitzero"` // of a dataset
+	Sources    []fold.Source `json:"sources,omitempty"` // of a dataset
+	Artifact   cjson.CID     `json:"artifact,omitzero"` // of a model
+	Usages     []cjson.CID   `json:"usages,omitempty"`  // of a model
+	Envelope   cjson.CID     `json:"envelope"`
+	IssuedAt   string        `json:"issuedAt,omitempty"`
+	Title      string        `json:"title,omitempty"`
+	License    string        `json:"license,omitempty"`
+	Keywords   []string      `json:"keywords,omitempty"`
+	MediaTypes []string      `json:"mediaTypes,omitempty"`
+	Bytes      int64         `json:"bytes,omitempty"`
+	FileCount  int64         `json:"fileCount,omitempty"`
+	Declared   []Source      `json:"declared,omitempty"` // all sources in order, when some are URLs
+}
+
+// effect returns the effect that made the version.
+func (d *datasetRow) effect() fold.Effect {
+	if d.Kind == kindModel {
+		return fold.AddModel{Node: d.Node, Artifact: d.Artifact, Usages: d.Usages}
+	}
+	return fold.AddVersion{Node: d.Node, Root: d.Root, Manifest: d.Manifest, Sources: d.Sources}
 }
 
 // encode writes a value. The order of members is that of the struct, so equal

@@ -1,7 +1,7 @@
 package index
 
 import (
-	"fmt"
+	"bytes"
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/registry/fold"
@@ -29,9 +29,23 @@ func (w *rowWriter) putOnce(payload []byte, letter byte, parts ...any) error {
 	return err
 }
 
+// pending returns the row of this entry with the key k.
+func (w *rowWriter) pending(k []byte) (*row, bool) {
+	for i := range w.rows {
+		if bytes.Equal(w.rows[i].key, k) {
+			return &w.rows[i], true
+		}
+	}
+	return nil, false
+}
+
 // replace adds a row that may be there.
 func (w *rowWriter) replace(payload []byte, letter byte, parts ...any) error {
 	k := key(letter, parts...)
+	if r, ok := w.pending(k); ok {
+		r.payload = payload
+		return nil
+	}
 	_, ok, err := w.get(k)
 	w.rows = append(w.rows, row{key: k, payload: payload, fresh: !ok})
 	return err
@@ -43,8 +57,11 @@ func (w *rowWriter) effect(effect fold.Effect) error {
 	switch e := effect.(type) {
 	case fold.SetRegistry:
 		w.put(encode(Registry{Index: w.index, SetRegistry: e}), tRegistry, w.index)
+		return w.constitution(e)
 	case fold.AddVersion:
-		return w.version(e)
+		return w.version(datasetRow{Kind: kindContribution, Node: e.Node, Root: e.Root, Manifest: e.Manifest, Sources: e.Sources})
+	case fold.AddModel:
+		return w.version(datasetRow{Kind: kindModel, Node: e.Node, Root: w.entry.Leaf.Subj[0], Artifact: e.Artifact, Usages: e.Usages})
 	case fold.AddSigners:
 		for _, id := range e.Signers {
 			w.put(encode(w.index), tSigner, e.Statement.String(), string(id))
@@ -69,7 +86,7 @@ func (w *rowWriter) effect(effect fold.Effect) error {
 			Type: e.Type, About: e.About, Report: e.Report, Result: e.Result,
 		}), tAttestation, e.About.String(), w.index)
 	default:
-		panic(fmt.Sprintf("index: effect %T has no rows", effect))
+		return w.credit(effect)
 	}
 	return nil
 }
@@ -103,23 +120,29 @@ func (w *rowWriter) profile(e fold.SetProfile) error {
 	return w.replace(encode(p), tProfile, string(e.Identity))
 }
 
-func (w *rowWriter) version(e fold.AddVersion) error {
-	publisher := string(e.Publisher)
-	d := datasetRow{AddVersion: e, Envelope: w.entry.Leaf.Env}
+func (w *rowWriter) version(d datasetRow) error {
+	publisher := string(d.Publisher)
+	d.Envelope = w.entry.Leaf.Env
 	terms := make(map[string][]string)
 	add := func(kind string, t ...string) { terms[kind] = append(terms[kind], t...) }
-	for _, s := range e.Contributors {
+	for _, s := range d.Contributors {
 		add(termContributor, string(s.ID))
 	}
-	for _, p := range e.Edges {
+	for _, p := range d.Edges {
 		add(termParent, p.Statement.String())
 	}
 	add(termPublisher, publisher)
-	add(termName, e.Name)
-	add(termRoot, hashTerm(e.Root.Cid))
-	add(termManifest, hashTerm(e.Manifest.Cid))
-	for _, s := range e.Sources {
+	add(termName, d.Name)
+	add(termRoot, hashTerm(d.Root.Cid))
+	if d.Manifest.Defined() {
+		add(termManifest, hashTerm(d.Manifest.Cid))
+	}
+	for _, s := range d.Sources {
 		add(termSource, sourceTerm(Source{Statement: s.Statement, CID: s.CID}))
+	}
+	if body, ok := predicate[*manifests.Model](w.entry); ok {
+		d.IssuedAt = body.IssuedAt
+		d.Title, d.MediaTypes = body.Model.Title, body.Model.MediaTypes
 	}
 	if body, ok := predicate[*manifests.Contribution](w.entry); ok {
 		d.IssuedAt = body.IssuedAt
@@ -128,7 +151,7 @@ func (w *rowWriter) version(e fold.AddVersion) error {
 		d.Bytes, d.FileCount = body.Dataset.Bytes, body.Dataset.FileCount
 		add(termKeyword, keywordTerms(d.Keywords)...)
 		add(termLicense, licenseTerms(d.License)...)
-		d.Declared = declared(body.Sources, len(e.Sources))
+		d.Declared = declared(body.Sources, len(d.Sources))
 		for _, s := range d.Declared {
 			if s.URL != "" {
 				add(termSource, s.URL)
@@ -136,8 +159,8 @@ func (w *rowWriter) version(e fold.AddVersion) error {
 		}
 	}
 	w.put(encode(d), tDataset, w.index)
-	w.put(nil, tHistory, publisher, e.Name, w.index)
-	w.put(encode(w.index), tVersion, publisher, e.Name, e.Version)
+	w.put(nil, tHistory, publisher, d.Name, w.index)
+	w.put(encode(w.index), tVersion, publisher, d.Name, d.Version)
 	for kind, list := range terms {
 		seen := make(map[string]bool, len(list))
 		for _, t := range list {
@@ -147,7 +170,10 @@ func (w *rowWriter) version(e fold.AddVersion) error {
 			}
 		}
 	}
-	return w.replace(encode(nameRow{Index: w.index, Statement: e.Statement, Work: e.Work, Seq: e.Seq}), tName, publisher, e.Name)
+	if err := w.node(&d); err != nil {
+		return err
+	}
+	return w.replace(encode(nameRow{Index: w.index, Statement: d.Statement, Work: d.Work, Seq: d.Seq}), tName, publisher, d.Name)
 }
 
 // declared returns all sources in their order when some of them are URLs, which

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/fold"
@@ -36,8 +37,9 @@ type Signer struct {
 	Index uint64     `json:"index"`
 }
 
-// Dataset is an accepted version of a dataset.
+// Dataset is an accepted version of a dataset, or of a model.
 type Dataset struct {
+	Kind         string        `json:"kind"` // contribution/v1 or model/v1
 	Index        uint64        `json:"index"`
 	Statement    cjson.CID     `json:"statement"`
 	Envelope     cjson.CID     `json:"envelope"`
@@ -47,8 +49,8 @@ type Dataset struct {
 	Name         string        `json:"name"`
 	Version      string        `json:"version"`
 	Title        string        `json:"title,omitempty"`
-	Root         cjson.CID     `json:"root"`
-	Manifest     cjson.CID     `json:"manifest"`
+	Root         cjson.CID     `json:"root"`              // of a model: what the subject names
+	Manifest     cjson.CID     `json:"manifest,omitzero"` // of a dataset
 	Terms        cjson.CID     `json:"terms"`
 	License      string        `json:"license"`
 	Keywords     []string      `json:"keywords,omitempty"`
@@ -63,6 +65,12 @@ type Dataset struct {
 	Sources      []Source      `json:"sources,omitempty"`
 	Supersedes   cjson.CID     `json:"supersedes,omitzero"`
 	IssuedAt     string        `json:"issuedAt"` // the signer's claim
+
+	Artifact    cjson.CID        `json:"artifact,omitzero"` // of a model
+	Usages      []cjson.CID      `json:"usages,omitempty"`  // of a model
+	Attribution cjson.CID        `json:"attribution,omitzero"`
+	Agreement   cjson.CID        `json:"agreement,omitzero"` // whose shares it has
+	Rules       *manifests.Rules `json:"rules,omitempty"`
 }
 
 // Contributor is a share, and whether its owner has signed.

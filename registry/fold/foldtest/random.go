@@ -9,14 +9,17 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/fold"
 )
 
 // Random returns n entries of a random history. It follows the names that it
 // has used, so that most contributions could be accepted, and breaks rules on
 // purpose: old and repeated statements, wrong signers, revoked keys, taken
-// versions and handles, foreign origins, damaged bytes.
+// versions and handles, foreign origins, damaged bytes. Half of the entries are
+// of the kinds that credit is made of, about the versions before them.
 func Random(r *rand.Rand, n int) []Body {
-	g := &generator{r: r, heads: make(map[string]head), people: []string{"ana", "ben", "cem", "dua", "eve"}}
+	g := &generator{r: r, state: fold.NewState(Origin), heads: make(map[string]head), credit: newCredit(), people: []string{"ana", "ben", "cem", "dua", "eve"}}
 	bodies := make([]Body, 0, n)
 	for len(bodies) < n {
 		bodies = append(bodies, g.next(len(bodies)))
@@ -29,8 +32,11 @@ type generator struct {
 	r          *rand.Rand
 	people     []string
 	heads      map[string]head
-	statements []logged // contributions made so far, whatever became of them
+	state      *fold.State // of the bodies so far
+	remember   func()      // what to do when the entry in the making is accepted
+	statements []logged    // versions made so far, most of them accepted
 	bodies     []Body
+	credit
 }
 
 type head struct {
@@ -42,15 +48,21 @@ type logged struct {
 	statement *manifests.Statement
 	cid       cid.Cid
 	signers   []string
+	publisher string
 }
 
 func (g *generator) next(i int) Body {
+	g.remember = nil
 	b := g.entry(i)
 	switch g.r.IntN(40) {
 	case 0:
 		b.Leaf = g.damage(b.Leaf)
 	case 1:
 		b.Envelope = g.damage(b.Envelope)
+	}
+	r := g.state.Apply(fold.Read(b.Leaf, b.Envelope))
+	if g.remember != nil && (r.Verdict == fold.Accepted || g.one(20)) {
+		g.remember()
 	}
 	g.bodies = append(g.bodies, b)
 	return b
@@ -63,14 +75,20 @@ func (g *generator) one(n int) bool { return g.r.IntN(n) == 0 }
 
 func (g *generator) entry(i int) Body {
 	if i == 0 && !g.one(4) {
-		return Log(manifests.New(g.Registry(1, "op")), "op")
+		return Log(manifests.New(g.constitution(1, "op")), "op")
+	}
+	if len(g.statements) > 0 && g.one(2) {
+		return g.money(i)
 	}
 	switch g.r.IntN(16) {
 	case 0:
-		if g.one(2) {
-			return Log(manifests.New(g.Registry(1+g.r.IntN(2), "op", "op2")), "op")
+		if g.one(4) {
+			return Log(manifests.New(g.constitution(1+g.r.IntN(2), "op", "op2")), "op")
 		}
-		return Log(manifests.New(g.Registry(1, "op")), "op", g.person())
+		if g.one(2) {
+			return Log(manifests.New(g.constitution(1, "op")), "op")
+		}
+		return Log(manifests.New(g.constitution(1, "op")), "op", g.person())
 	case 1:
 		who := g.person()
 		if g.one(8) {
@@ -105,6 +123,15 @@ func (g *generator) entry(i int) Body {
 		return LogPayload([]byte(fmt.Sprintf(`{"n":%d}`, g.r.IntN(3))), manifests.KindContribution, RawCID("x"), g.person())
 	}
 	return g.version(i)
+}
+
+// constitution is a registry/v1 that has an arbiter most of the time.
+func (g *generator) constitution(threshold int, operators ...string) *manifests.Registry {
+	r := g.Registry(threshold, operators...)
+	if !g.one(4) {
+		r.Arbiters, r.ArbiterThreshold = []sign.KeyID{ID("arb")}, 1
+	}
+	return r
 }
 
 func (g *generator) handle() string { return fmt.Sprintf("handle-%d", g.r.IntN(4)) }
@@ -154,8 +181,15 @@ func (g *generator) version(i int) Body {
 		}
 	}
 	if g.one(4) {
-		c.Edges = []manifests.Edge{{Statement: cjson.CID{Cid: g.reference()}, Weight: "300000"}}
-		c.SelfWeight, c.EdgeTotal = "700000", "1000000"
+		SetEdges(&c.Edges, &c.SelfWeight, &c.EdgeTotal, map[cid.Cid]int{g.reference(): 300_000})
+	}
+	if g.one(4) {
+		c.Rules = &manifests.Rules{Payment: &manifests.PaymentRules{
+			RatePpm: int64(50_000 * g.r.IntN(8)), Stacking: "sum", FloorPpm: int64(10_000 * g.r.IntN(12)), ToDerived: g.one(2),
+		}}
+	}
+	if a := g.agreements[who+"/"+name]; c.Supersedes.Defined() && a.Defined() && g.one(3) {
+		c.Agreement = cjson.CID{Cid: a}
 	}
 	if g.one(3) {
 		c.Dataset.License = "MIT OR Apache-2.0"
@@ -176,8 +210,6 @@ func (g *generator) version(i int) Body {
 		signers = append(signers, "mallory")
 	case 4:
 		c.Dataset.Version = "1.0.0"
-	default:
-		g.heads[who+"/"+name] = head{version: h.version + 1}
 	}
 	for _, s := range c.Contributors[1:] {
 		for _, p := range g.people {
@@ -188,11 +220,10 @@ func (g *generator) version(i int) Body {
 	}
 	st := Version(c)
 	id := CID(st)
-	if h, ok := g.heads[who+"/"+name]; ok && !h.statement.Defined() {
-		h.statement = id
-		g.heads[who+"/"+name] = h
+	g.remember = func() {
+		g.heads[who+"/"+name] = head{statement: id, version: h.version + 1}
+		g.statements = append(g.statements, logged{st, id, signers, who})
 	}
-	g.statements = append(g.statements, logged{st, id, signers})
 	return Log(st, signers...)
 }
 

@@ -1,0 +1,220 @@
+package fold
+
+import (
+	"math/bits"
+	"slices"
+
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/sign"
+)
+
+// maxChain bounds how many agreements back a retroactive one is followed.
+const maxChain = 64
+
+// Parties are the people whom an agreement concerns.
+type Parties struct {
+	// All may sign: those with a share now or then.
+	All []sign.KeyID
+	// Must have to sign: those whose fraction falls, and those who are new; for a
+	// retroactive agreement everybody in All.
+	Must []sign.KeyID
+	// Full says that there are more than one agreement can ask; Must is then
+	// empty, and the agreement cannot become complete.
+	Full bool
+}
+
+// PartiesTo returns whom an agreement concerns, as the state v stands. Both
+// lists are sorted.
+func PartiesTo(v View, a AddAgreement) (Parties, error) {
+	before, full, err := distributions(v, a)
+	if err != nil {
+		return Parties{}, err
+	}
+	total, after := number(a.Total), make(map[sign.KeyID]uint64, len(a.Shares))
+	for _, s := range a.Shares {
+		after[s.ID] = number(s.Weight)
+	}
+	known, must := make(map[sign.KeyID]bool), make(map[sign.KeyID]bool)
+	for _, d := range before {
+		of := number(d.Total)
+		for _, s := range d.Shares {
+			known[s.ID] = true
+			if a.Retroactive || less(after[s.ID], total, number(s.Weight), of) {
+				must[s.ID] = true
+			}
+		}
+	}
+	for id := range after {
+		if a.Retroactive || !known[id] {
+			must[id] = true
+		}
+		known[id] = true
+	}
+	p := Parties{All: keysOf(known), Full: full}
+	if !full {
+		p.Must = keysOf(must)
+	}
+	return p, nil
+}
+
+func keysOf(m map[sign.KeyID]bool) []sign.KeyID {
+	list := make([]sign.KeyID, 0, len(m))
+	for id := range m {
+		list = append(list, id)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// less reports whether a/b < c/d.
+func less(a, b, c, d uint64) bool {
+	hi1, lo1 := bits.Mul64(a, d)
+	hi2, lo2 := bits.Mul64(c, b)
+	return hi1 < hi2 || hi1 == hi2 && lo1 < lo2
+}
+
+// distributions returns every list of shares that the agreement would replace:
+// the newest complete agreement's, and those of the versions after it, which
+// count until an agreement that is completed later takes them in. A retroactive
+// agreement also replaces those that were in force since its period.
+func distributions(v View, a AddAgreement) (list []Shares, full bool, err error) {
+	w, ok, err := v.Work(a.Work)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	if w.Full {
+		full = true
+	}
+	since, bounded, listed := uint64(0), false, 0
+	next := cjson.CID{Cid: w.Agreement}
+	for n := 0; next.Defined(); n++ {
+		if n == maxChain {
+			full = true
+			break
+		}
+		g, ok, err := v.Agreement(next.Cid)
+		if err != nil || !ok {
+			return nil, false, err
+		}
+		list = append(list, Shares{Shares: g.Shares, Total: g.Total})
+		listed += len(g.Shares)
+		if since, bounded = g.Completed, true; !a.Retroactive || g.From <= a.EffectivePeriod {
+			break
+		}
+		next, bounded = g.Supersedes, false
+	}
+	for _, l := range w.Lists {
+		if bounded && l.Index < since {
+			continue
+		}
+		s, ok, err := v.Contributors(l.Statement)
+		if err != nil || !ok {
+			return nil, false, err
+		}
+		list = append(list, s)
+		listed += len(s.Shares)
+	}
+	return list, full || listed > maxListed+manifests.MaxShares, nil
+}
+
+// agreement judges the first entry of an agreement/v1.
+func (j *judge) agreement(p *manifests.Agreement) ([]Effect, Code, error) {
+	a := AddAgreement{
+		Statement:       j.stmt(),
+		Work:            p.Work,
+		EffectivePeriod: p.EffectivePeriod,
+		Retroactive:     p.Retroactive,
+		Supersedes:      p.Supersedes,
+		Attribution:     p.Attribution,
+		Shares:          shares(p.Shares),
+		Total:           p.Total,
+	}
+	parties, err := PartiesTo(j, a)
+	if err != nil {
+		return nil, "", err
+	}
+	if code, err := j.signers(j.entry.signers, parties.All); code != "" || err != nil {
+		return nil, code, err
+	}
+	if code := j.anchor(); code != "" {
+		return nil, code, nil
+	}
+	w, ok, err := j.Work(p.Work)
+	if err != nil || !ok {
+		return nil, Reference, err
+	}
+	if p.Supersedes.Defined() {
+		if ok, err := j.accepted(p.Supersedes.Cid, manifests.KindAgreement); !ok || err != nil {
+			return nil, Reference, err
+		}
+	}
+	if p.Attribution.Defined() {
+		if ok, err := j.accepted(p.Attribution.Cid, manifests.KindAttribution); !ok || err != nil {
+			return nil, Reference, err
+		}
+	}
+	calendar, _, err := j.Calendar()
+	switch {
+	case err != nil:
+		return nil, "", err
+	case p.Supersedes.Cid != w.Agreement:
+		return nil, Stale, nil
+	case parties.Full:
+		return nil, TooManyParties, nil
+	case p.EffectivePeriod <= calendar.Open && !p.Retroactive:
+		return nil, PastPeriod, nil
+	}
+	missing, err := j.missing(parties)
+	if err != nil {
+		return nil, "", err
+	}
+	if missing > 0 {
+		return []Effect{a, PendingAgreement{Statement: a.Statement, Missing: missing}}, "", nil
+	}
+	return []Effect{a, complete(a, calendar)}, "", nil
+}
+
+// missing counts the parties who have signed neither before nor now.
+func (j *judge) missing(p Parties) (n int, err error) {
+	for _, id := range p.Must {
+		if slices.Contains(j.entry.signers, id) {
+			continue
+		}
+		signed, err := j.Signed(j.stmt().Cid, id)
+		if err != nil {
+			return 0, err
+		}
+		if !signed {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// complete is the effect of an agreement that everybody has signed. It begins
+// with the later of its own period and the one after the open one.
+func complete(a AddAgreement, c Calendar) CompleteAgreement {
+	return CompleteAgreement{Statement: a.Statement, Work: a.Work, From: max(a.EffectivePeriod, c.Next())}
+}
+
+// completes returns the effect of an accepted agreement to which this entry
+// adds signatures: none when some are missing still, when it is complete
+// already, or when another agreement came first.
+func (j *judge) completes(g AgreementState, p Parties) ([]Effect, error) {
+	if g.Complete || p.Full {
+		return nil, nil
+	}
+	w, _, err := j.Work(g.Work)
+	if err != nil || w.Agreement != g.Supersedes.Cid {
+		return nil, err
+	}
+	if n, err := j.missing(p); n > 0 || err != nil {
+		return nil, err
+	}
+	calendar, _, err := j.Calendar()
+	if err != nil {
+		return nil, err
+	}
+	return []Effect{complete(g.AddAgreement, calendar)}, nil
+}
