@@ -32,10 +32,8 @@ func (c *Client) NamedNode(ctx context.Context, publisher, name, version string)
 }
 
 // Agreements lists the agreements of a work, newest first.
-func (c *Client) Agreements(ctx context.Context, work string, after uint64) (*wire.Agreements, error) {
-	v := make(url.Values)
-	page(v, after, 0)
-	return call[wire.Agreements](ctx, c, http.MethodGet, "/v1/works/"+url.PathEscape(work)+"/agreements?"+v.Encode(), nil)
+func (c *Client) Agreements(ctx context.Context, work string) (*wire.Agreements, error) {
+	return call[wire.Agreements](ctx, c, http.MethodGet, "/v1/works/"+url.PathEscape(work)+"/agreements", nil)
 }
 
 // Agreement asks what became of an agreement.
@@ -81,22 +79,22 @@ func (a About) query() string {
 	return "?" + v.Encode()
 }
 
-// Revenue lists payments, newest first.
+// Revenue lists payments, a page at a time.
 func (c *Client) Revenue(ctx context.Context, q About) (*wire.RevenuePage, error) {
 	return call[wire.RevenuePage](ctx, c, http.MethodGet, "/v1/revenue"+q.query(), nil)
 }
 
-// Usages lists records of use, newest first.
+// Usages lists records of use, a page at a time.
 func (c *Client) Usages(ctx context.Context, q About) (*wire.UsagePage, error) {
 	return call[wire.UsagePage](ctx, c, http.MethodGet, "/v1/usages"+q.query(), nil)
 }
 
-// Disputes lists disputes, newest first.
+// Disputes lists disputes, a page at a time.
 func (c *Client) Disputes(ctx context.Context, q About) (*wire.DisputePage, error) {
 	return call[wire.DisputePage](ctx, c, http.MethodGet, "/v1/disputes"+q.query(), nil)
 }
 
-// Payees lists what a party said of how it is paid, newest first.
+// Payees asks how a party is paid.
 func (c *Client) Payees(ctx context.Context, id sign.KeyID) (*wire.Payees, error) {
 	return call[wire.Payees](ctx, c, http.MethodGet, "/v1/payees/"+url.PathEscape(string(id)), nil)
 }

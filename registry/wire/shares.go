@@ -89,6 +89,8 @@ type Agreement struct {
 	// Stale says that another agreement of the work was complete first: this one
 	// never takes effect.
 	Stale bool `json:"stale,omitempty"`
+	// Full says that more people had shares than an agreement can ask.
+	Full bool `json:"full,omitempty"`
 }
 
 // Agreements are those of one work, newest first: GET /v1/works/{work}/agreements.
@@ -97,8 +99,7 @@ type Agreements struct {
 	Work string `json:"work"`
 	// Newest is the newest complete agreement; the next one supersedes it.
 	Newest     cjson.CID   `json:"newest,omitzero"`
-	Agreements []Agreement `json:"agreements"`
-	Next       uint64      `json:"next,omitempty"` // the after of the next page
+	Agreements []Agreement `json:"agreements"` // at most 1,000
 }
 
 // Parties are the people whom an agreement concerns that is not in the log yet:
@@ -117,15 +118,15 @@ type Calendar struct {
 	First string `json:"first"`
 	Open  string `json:"open"` // what counts now counts in this one
 	Next  string `json:"next,omitempty"`
-	// Closed are the closed periods, newest first, at most 1,000.
-	Closed []ClosedPeriod `json:"closed"`
+	// Periods are those that have begun, oldest first.
+	Periods []Period `json:"periods"`
 }
 
-// ClosedPeriod is a period, and the entry that closed it.
-type ClosedPeriod struct {
-	Period    string    `json:"period"`
-	Index     uint64    `json:"index"`
-	Statement cjson.CID `json:"statement"`
+// Period is a month, and the entries that opened and closed it.
+type Period struct {
+	Period string  `json:"period"`
+	Opened uint64  `json:"opened"`
+	Closed *uint64 `json:"closed,omitempty"` // absent while it is open
 }
 
 // Currency is a unit of account. An amount of 1 in minor units is
@@ -165,14 +166,16 @@ type Revenue struct {
 	NetMinor   string      `json:"netMinor"`
 	Settles    cjson.CID   `json:"settles,omitzero"`
 	Reverses   cjson.CID   `json:"reverses,omitzero"`
-	// Counted says that it enters a run. A declared income does once it is settled.
-	Counted  bool   `json:"counted"`
-	Received string `json:"receivedMinor"` // Σ net of the receipts that settle it
-	Reversed string `json:"reversedMinor"` // Σ net of its refunds and chargebacks
+	// Counted is the entry with which it entered a run. A declared income has none
+	// until it is settled; a receipt has none.
+	Counted  *uint64 `json:"counted,omitempty"`
+	Received string  `json:"receivedMinor"` // Σ net of the receipts that settle it
+	Reversed string  `json:"reversedMinor"` // Σ net of its refunds and chargebacks
 }
 
-// RevenuePage is a list of payments, newest first: GET /v1/revenue, selected by
-// key, statement and period.
+// RevenuePage is a list of payments: GET /v1/revenue. With statement, those of
+// one version, newest first; with key, the one that has it; else all, in the
+// order of the log. period selects among them.
 type RevenuePage struct {
 	Size    uint64    `json:"treeSize"`
 	Revenue []Revenue `json:"revenue"`
@@ -209,22 +212,23 @@ type Usage struct {
 	Unaccepted []cjson.CID `json:"unaccepted,omitempty"`
 }
 
-// UsagePage is a list of records of use, newest first: GET /v1/usages, selected
-// by statement.
+// UsagePage is a list of records of use: GET /v1/usages. With statement, the
+// newest 1,000 of that version, newest first; else all, in the order of the log.
 type UsagePage struct {
 	Size   uint64  `json:"treeSize"`
 	Usages []Usage `json:"usages"`
 	Next   uint64  `json:"next,omitempty"`
 }
 
-// Dispute is an accepted dispute and the rulings on it, oldest first.
+// Dispute is an accepted dispute. Rulings are there, newest first, where the
+// dispute is about a version.
 type Dispute struct {
-	Index       uint64       `json:"index"`
-	Statement   cjson.CID    `json:"statement"`
-	Disputant   sign.KeyID   `json:"disputant"`
-	Target      cjson.CID    `json:"target"`
-	Kind        string       `json:"kind"`
-	Resolutions []Ruling `json:"resolutions"`
+	Index     uint64     `json:"index"`
+	Statement cjson.CID  `json:"statement"`
+	Disputant sign.KeyID `json:"disputant"`
+	Target    cjson.CID  `json:"target"`
+	Kind      string     `json:"kind"`
+	Rulings   []Ruling   `json:"resolutions"`
 }
 
 // Ruling is what the arbiters decided about the kept part of a version, from a period on.
@@ -238,8 +242,8 @@ type Ruling struct {
 	From      string            `json:"from"`
 }
 
-// DisputePage is a list of disputes, newest first: GET /v1/disputes, selected by
-// statement.
+// DisputePage is a list of disputes: GET /v1/disputes. With statement, the newest
+// 1,000 about it, newest first; else all, in the order of the log.
 type DisputePage struct {
 	Size     uint64    `json:"treeSize"`
 	Disputes []Dispute `json:"disputes"`
@@ -256,8 +260,8 @@ type Payee struct {
 	From       string     `json:"from"`
 }
 
-// Payees are the commitments of one party, newest first, at most 1,000:
-// GET /v1/payees/{did}.
+// Payees are how one party is paid, newest first: what counts from the next
+// period on, and what counts in the open one. GET /v1/payees/{did}.
 type Payees struct {
 	Size     uint64     `json:"treeSize"`
 	Identity sign.KeyID `json:"identity"`
