@@ -58,6 +58,30 @@ func PartiesTo(v View, a AddAgreement) (Parties, error) {
 	return p, nil
 }
 
+// Candidates returns the keys that may have signed a statement, as the state v
+// stands: those that it names, its group, and the parties to an agreement. An
+// envelope whose signatures do not say who made them is tried against these.
+func Candidates(v View, s *manifests.Statement) ([]sign.KeyID, error) {
+	_, ids := s.Signers()
+	if group := s.Authority(); group != "" {
+		r, ok, err := v.Registry()
+		if err != nil || !ok {
+			return ids, err
+		}
+		if group == manifests.Arbiters {
+			return append(ids, r.Arbiters...), nil
+		}
+		return append(ids, r.Operators...), nil
+	}
+	if p, ok := s.Predicate.(*manifests.Agreement); ok {
+		parties, err := PartiesTo(v, AddAgreement{
+			Work: p.Work, EffectivePeriod: p.EffectivePeriod, Retroactive: p.Retroactive, Shares: shares(p.Shares), Total: p.Total,
+		})
+		return parties.All, err
+	}
+	return ids, nil
+}
+
 func keysOf(m map[sign.KeyID]bool) []sign.KeyID {
 	list := make([]sign.KeyID, 0, len(m))
 	for id := range m {
@@ -108,12 +132,12 @@ func distributions(v View, a AddAgreement) (list []Shares, full bool, err error)
 		if bounded && l.Index < since {
 			continue
 		}
-		s, ok, err := v.Contributors(l.Statement)
+		n, ok, err := v.Version(l.Statement)
 		if err != nil || !ok {
 			return nil, false, err
 		}
-		list = append(list, s)
-		listed += len(s.Shares)
+		list = append(list, Shares{Shares: n.Contributors, Total: n.Total})
+		listed += len(n.Contributors)
 	}
 	return list, full || listed > maxListed+manifests.MaxShares, nil
 }
@@ -162,6 +186,8 @@ func (j *judge) agreement(p *manifests.Agreement) ([]Effect, Code, error) {
 		return nil, Stale, nil
 	case parties.Full:
 		return nil, TooManyParties, nil
+	case p.EffectivePeriod < calendar.First:
+		return nil, WrongPeriod, nil
 	case p.EffectivePeriod <= calendar.Open && !p.Retroactive:
 		return nil, PastPeriod, nil
 	}

@@ -30,8 +30,8 @@ type View interface {
 
 	// Node returns an accepted contribution or model.
 	Node(c cid.Cid) (NodeState, bool, error)
-	// Contributors returns the shares at birth of an accepted contribution or model.
-	Contributors(c cid.Cid) (Shares, bool, error)
+	// Version returns the same with its lists: contributors and edges.
+	Version(c cid.Cid) (Node, bool, error)
 	// Work returns who has had shares of a work.
 	Work(work string) (Work, bool, error)
 	// Agreement returns an accepted agreement/v1.
@@ -174,10 +174,10 @@ func (w Work) Last() (cid.Cid, bool) {
 	return l.Statement, !w.Agreement.Defined() || l.Index > w.Completed
 }
 
-// With returns w after a version n at index i. last are the contributors of
-// [Work.Last], if there is one.
-func (w Work) With(n Node, i uint64, last Shares) Work {
-	same := last.Total == n.Total && slices.Equal(last.Shares, n.Contributors)
+// With returns w after a version n at index i. last is [Work.Last], if there is
+// one.
+func (w Work) With(n Node, i uint64, last Node) Work {
+	same := last.Total == n.Total && slices.Equal(last.Contributors, n.Contributors)
 	switch {
 	case n.Agreement.Defined() || same:
 	case len(w.Lists) == maxLists || w.Listed+len(n.Contributors) > maxListed:

@@ -142,9 +142,9 @@ func (w *rowWriter) node(d *datasetRow) error {
 	if err != nil {
 		return err
 	}
-	work, last := row.work(), fold.Shares{}
+	work, last := row.work(), fold.Node{}
 	if l, ok := work.Last(); ok {
-		if last, _, err = w.contributors(l); err != nil {
+		if last, _, err = w.versionOf(l); err != nil {
 			return err
 		}
 	}
@@ -259,14 +259,14 @@ func (r reader) calendar() (c calendarRow, ok bool, err error) {
 	return c, ok, err
 }
 
-// contributors returns the shares at birth of an accepted version.
-func (r reader) contributors(c cid.Cid) (fold.Shares, bool, error) {
+// versionOf returns an accepted version with its lists.
+func (r reader) versionOf(c cid.Cid) (fold.Node, bool, error) {
 	s, ok, err := r.statement(c)
 	if err != nil || !ok {
-		return fold.Shares{}, false, err
+		return fold.Node{}, false, err
 	}
 	d, ok, err := getRow[datasetRow](r, key(tDataset, s.Index))
-	return fold.Shares{Shares: d.Contributors, Total: d.Total}, ok, err
+	return d.Node, ok, err
 }
 
 // effectsAt returns the effects that table effects holds of an entry.
@@ -320,7 +320,7 @@ func (v view) Node(c cid.Cid) (fold.NodeState, bool, error) {
 	return fold.NodeState(n), ok, err
 }
 
-func (v view) Contributors(c cid.Cid) (fold.Shares, bool, error) { return v.contributors(c) }
+func (v view) Version(c cid.Cid) (fold.Node, bool, error) { return v.versionOf(c) }
 
 func (v view) Work(work string) (fold.Work, bool, error) {
 	w, ok, err := getRow[workRow](v.reader, key(tWork, work))

@@ -126,11 +126,14 @@ func (g *generator) money(i int) (b Body) {
 		}
 		b, id = g.signed(a, "op")
 		g.remember = func() { g.allocations = append(g.allocations, id) }
-	case 16:
+	case 16, 17:
+		if len(g.payouts) > 0 && !g.one(3) {
+			status := []string{manifests.PayoutPaid, manifests.PayoutReturned}[g.r.IntN(2)]
+			b, _ = g.signed(g.PayoutResult(pick(g, g.payouts, nothing), int64(g.r.IntN(3)), status), "op")
+			break
+		}
 		b, id = g.signed(g.Payout(fmt.Sprint("p", g.r.IntN(8)), pick(g, g.allocations, nothing)), "op")
 		g.remember = func() { g.payouts = append(g.payouts, id) }
-	case 17:
-		b, _ = g.signed(g.PayoutResult(pick(g, g.payouts, nothing), int64(g.r.IntN(3)), []string{manifests.PayoutPaid, manifests.PayoutReturned}[g.r.IntN(2)]), "op")
 	case 18:
 		b, _ = g.signed(g.Adjustment(pick(g, g.allocations, nothing), manifests.AdjustInput, cid.Undef), "op")
 	case 19:
