@@ -77,30 +77,37 @@ func (g *edging) ask(ctx context.Context, parent cid.Cid) error {
 	if err != nil {
 		return fmt.Errorf("the terms of %s: %w", parent, err)
 	}
-	if n.Publisher == g.owner && n.Name == g.name {
+	if n.Publisher == g.owner && n.Name == g.name || asks(n, g.kind) == nil {
 		return nil
 	}
-	r := asks(n, g.kind)
-	if r == nil {
-		return nil
-	}
-	switch r.Stacking {
-	case credit.StackWeighted:
+	return g.meet(ctx, n, 0, "its terms ask it")
+}
+
+// meet makes the edges that n's terms ask of a child with an edge to n of at
+// least ppm, 0 for no more than they ask.
+func (g *edging) meet(ctx context.Context, n *wire.Node, ppm uint64, why string) (err error) {
+	id, r := n.Statement.Cid, asks(n, g.kind)
+	switch {
+	case r == nil:
+	case r.Stacking == credit.StackWeighted:
 		if r.RatePpm > 0 {
-			return fault.WithHint(fault.New(fault.Invalid, "%s@%s asks %d ppm of its share, and the share is what an attribution finds", n.Name, n.Version, r.RatePpm),
-				"this command takes no attribution: register the version with a statement of your own, \"cairn statement submit\"")
+			return fault.WithHint(fault.New(fault.Invalid, "%s asks %d ppm of its share, and the share is what an attribution finds", nodeName(n), r.RatePpm),
+				"this command takes no attribution; a statement made elsewhere is logged with \"cairn statement submit\"")
 		}
-	case credit.StackPool:
+	case r.Stacking == credit.StackPool:
 		pool := r.Pool.Cid
 		if g.nodes[pool] == nil {
 			if g.nodes[pool], err = g.api.Node(ctx, pool); err != nil {
-				return fmt.Errorf("the pool of %s@%s: %w", n.Name, n.Version, err)
+				return fmt.Errorf("the pool of %s: %w", nodeName(n), err)
 			}
 		}
-		g.raise(pool, uint64(r.PoolPpm), fmt.Sprintf("%s@%s asks it for a pool", n.Name, n.Version))
+		g.raise(pool, uint64(r.PoolPpm), nodeName(n)+" asks it for a pool")
 	default:
-		g.nodes[parent] = n
-		g.raise(parent, uint64(max(r.RatePpm, r.FloorPpm)), "its terms ask it")
+		ppm = max(ppm, uint64(r.RatePpm))
+	}
+	if ppm > 0 {
+		g.nodes[id] = n
+		g.raise(id, ppm, why)
 	}
 	return nil
 }
@@ -122,16 +129,21 @@ func (g *edging) raise(to cid.Cid, ppm uint64, why string) {
 	}
 	g.weights[to] = ppm
 	if !g.env.json {
-		g.env.warn("note: %d ppm of the revenue flow on to %s@%s: %s", ppm, g.nodes[to].Name, g.nodes[to].Version, why)
+		g.env.warn("note: %d ppm of the revenue flow on to %s: %s", ppm, nodeName(g.nodes[to]), why)
 	}
 }
 
-// floors adds edges to ancestors that set a floor which is not reached through
-// the parents.
+// floors adds or raises edges to parents and ancestors that set a floor, where
+// less would reach them.
 func (g *edging) floors(ctx context.Context) error {
 	type reach struct{ eff, floor uint64 }
 	reached := make(map[cid.Cid]reach)
 	for id, w := range g.weights {
+		if r := asks(g.nodes[id], g.kind); r != nil && r.FloorPpm > 0 && w > 0 {
+			of := reached[id]
+			of.floor = uint64(r.FloorPpm) * (credit.EffOne / credit.PPM)
+			reached[id] = of
+		}
 		for _, f := range g.nodes[id].Floors {
 			r := reached[f.Statement.Cid]
 			hi, lo := bits.Mul64(w, f.Eff)
@@ -145,18 +157,17 @@ func (g *edging) floors(ctx context.Context) error {
 		if direct := g.weights[id] * (credit.EffOne / credit.PPM); r.eff+direct >= r.floor {
 			continue
 		}
-		if g.nodes[id] == nil {
-			n, err := g.api.Node(ctx, id)
-			if err != nil {
-				return fmt.Errorf("an ancestor that set a floor: %w", err)
-			}
-			g.nodes[id] = n
+		n, err := g.api.Node(ctx, id)
+		if err != nil {
+			return fmt.Errorf("an ancestor that set a floor: %w", err)
 		}
-		if n := g.nodes[id]; n.Publisher == g.owner && n.Name == g.name {
+		if n.Publisher == g.owner && n.Name == g.name {
 			continue
 		}
 		const unit = credit.EffOne / credit.PPM
-		g.raise(id, (r.floor-r.eff+unit-1)/unit, "it set a floor, and less would reach it through the others")
+		if err := g.meet(ctx, n, (r.floor-r.eff+unit-1)/unit, "it set a floor, and less would reach it"); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ type issued struct {
 	Period    string           `json:"period,omitempty"`    // from which it counts
 	Receipt   string           `json:"receipt,omitempty"`
 	Private   string           `json:"private,omitempty"` // a file that was written and must be kept
+	Sealed    string           `json:"sealed,omitempty"`  // the same, encrypted for the operator
 }
 
 // sealed signs a statement and says what it says.
@@ -111,6 +112,10 @@ func (env *Env) logEnvelope(ctx context.Context, api *client.Client, e *sign.Env
 	}
 	if sub.Verdict != "accepted" {
 		return explained(fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index))
+	}
+	// A payment that was stated before in the same words is answered with that.
+	if id := sub.Statement.String(); id != out.Statement {
+		out.Statement, out.Unchanged = id, true
 	}
 	out.Index, out.Receipt = &sub.Index, sub.Receipt
 	return nil

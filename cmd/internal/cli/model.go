@@ -65,8 +65,8 @@ with --usage, get the smallest edge that the terms of each ask, and add says so.
 		RunE: func(c *cobra.Command, args []string) error { return runModelAdd(c.Context(), env, &o, args[0]) },
 	}
 	f := c.Flags()
-	o.licensing.register(f)
-	o.crediting.register(f)
+	o.licensing.register(c)
+	o.crediting.register(c)
 	f.StringVar(&o.artifact, "artifact", "", "the model's `file`, or the CID of its files")
 	f.StringVar(&o.version, "version", "", "semantic `version` (default: 1.0.0, then the next MAJOR)")
 	f.StringVar(&o.title, "title", "", "one `line` for people")
