@@ -162,6 +162,11 @@ func runStatementShow(ctx context.Context, env *Env, url, what string) error {
 		}
 		out := describeEnvelope(e, s)
 		out.Index = &st.Index
+		if st.Verdict == "accepted" {
+			if err := env.tellMissing(ctx, api, out); err != nil {
+				return err
+			}
+		}
 		return env.showStatement(shown{out, st, s.Predicate})
 	})
 }

@@ -29,7 +29,7 @@ func newModel(env *Env) *cobra.Command {
 		Short: "Register a model, and what it was trained on",
 	}
 	group(c)
-	c.AddCommand(newModelAdd(env))
+	c.AddCommand(newModelAdd(env), newModelShow(env))
 	return c
 }
 
@@ -37,12 +37,11 @@ type modelOptions struct {
 	issue
 	licensing
 	crediting
-	artifact    string
-	version     string
-	title       string
-	trainedOn   []string
-	usages      []string
-	attribution string
+	artifact  string
+	version   string
+	title     string
+	trainedOn []string
+	usages    []string
 }
 
 func newModelAdd(env *Env) *cobra.Command {
@@ -232,6 +231,46 @@ func (env *Env) modelEdges(ctx context.Context, api *client.Client, o *modelOpti
 	e, err := g.edges(ctx)
 	m.Edges, m.SelfWeight, m.EdgeTotal = e.list, e.self, e.total
 	return err
+}
+
+func newModelShow(env *Env) *cobra.Command {
+	var from remoteFlags
+	c := &cobra.Command{
+		Use:     "show REF",
+		Short:   "Show a version of a model, and where its revenue flows",
+		Long:    "show prints what the log knows about a model.\n\n" + refHelp,
+		Example: `  cairn model show weather-lm`,
+		Args:    exactly(1, "one REF"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
+				n, err := env.node(ctx, api, args[0])
+				if err != nil {
+					return err
+				}
+				if n.Kind != string(manifests.KindModel) {
+					return fault.WithHint(fault.New(fault.NotFound, "%s is a dataset, not a model", nodeName(n)), "cairn show %s", args[0])
+				}
+				return env.print(n, func(w io.Writer) { describeModel(w, n) })
+			})
+		},
+	}
+	from.register(c, "registry", "ask the registry at this `URL`", false)
+	return c
+}
+
+func describeModel(w io.Writer, n *wire.Node) {
+	fmt.Fprintf(w, "name       %s\npublisher  %s\n", nodeName(n), n.Publisher)
+	if n.Artifact.Defined() {
+		fmt.Fprintf(w, "artifact   %s\n", n.Artifact)
+	}
+	printShares(w, n.Contributors, n.Total)
+	for _, e := range n.Edges {
+		fmt.Fprintf(w, "flows      %s of %s to %s\n", e.Weight, n.EdgeTotal, e.Statement)
+	}
+	for _, u := range n.Usages {
+		fmt.Fprintf(w, "run        %s\n", u)
+	}
+	fmt.Fprintf(w, "entry      %d\nstatement  %s\nterms      %s\n", n.Index, n.Statement, n.Terms)
 }
 
 // nodeName is how a version is shown.

@@ -157,11 +157,8 @@ func (r *Ring) SaveOpening(o *Opening, recipient string) (private, sealed string
 	if err != nil {
 		return "", "", err
 	}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return "", "", err
-	}
 	name := o.Commitment[:16] + openingSuffix
-	if err := r.write(name, b, 0o600, true); err != nil {
+	if err := r.writeNew(name, b); err != nil {
 		return "", "", err
 	}
 	private = filepath.Join(r.dir, name)
@@ -171,11 +168,28 @@ func (r *Ring) SaveOpening(o *Opening, recipient string) (private, sealed string
 	if b, err = o.Seal(recipient); err != nil {
 		return private, "", err
 	}
-	return private, private + sealedSuffix, r.write(name+sealedSuffix, b, 0o600, true)
+	return private, private + sealedSuffix, r.writeNew(name+sealedSuffix, b)
+}
+
+// writeNew stores a private file durably, making the folder if it is missing.
+func (r *Ring) writeNew(name string, b []byte) error {
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return err
+	}
+	return r.write(name, b, 0o600, true)
 }
 
 // ReadOpening reads an opening from a file that only its owner may read.
 func ReadOpening(name string) (*Opening, error) {
+	b, err := readOwn(name)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOpening(b)
+}
+
+// readOwn reads a private file, which nobody else may be able to read.
+func readOwn(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -188,9 +202,5 @@ func ReadOpening(name string) (*Opening, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fault.WithHint(fault.New(fault.Denied, "others may read the private file %s", name), "chmod 600 %s", name)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxOpening+1))
-	if err != nil {
-		return nil, err
-	}
-	return ParseOpening(b)
+	return io.ReadAll(io.LimitReader(f, maxOpening+1))
 }
