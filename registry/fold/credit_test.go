@@ -184,9 +184,9 @@ func (s *scenario) credit() {
 	// Retroactive: everybody since has to sign.
 	retro := s.Agreement(work, "2026-11", g3, "lab", 8, "mia", 2)
 	retro.Retroactive = true
-	s.predicate(ok, retro, "lab", "mia") // nothing falls, but ria and pia had shares since
+	s.predicate(ok, retro, "lab", "mia")                  // nothing falls, but ria has had shares since
+	s.repeated(code(fold.UnexpectedSigner), retro, "pia") // pia not: g1 would have begun after g2
 	s.repeated(ok, retro, "ria")
-	s.repeated(ok, retro, "pia")
 
 	// Revenue: the operators' counts, the publisher's waits for receipts.
 	s.predicate(code(fold.UnexpectedSigner), s.Income("a", m1, "100"), "lab")

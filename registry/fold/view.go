@@ -162,6 +162,7 @@ type Work struct {
 type WorkList struct {
 	Statement cid.Cid
 	Index     uint64
+	Agreement cid.Cid // the one that the version names; until it begins, the contributors count
 }
 
 // Last returns the version whose contributors the next one is compared with:
@@ -177,13 +178,12 @@ func (w Work) Last() (cid.Cid, bool) {
 // With returns w after a version n at index i. last is [Work.Last], if there is
 // one.
 func (w Work) With(n Node, i uint64, last Node) Work {
-	same := last.Total == n.Total && slices.Equal(last.Contributors, n.Contributors)
 	switch {
-	case n.Agreement.Defined() || same:
+	case last.Agreement == n.Agreement && last.Total == n.Total && slices.Equal(last.Contributors, n.Contributors):
 	case len(w.Lists) == maxLists || w.Listed+len(n.Contributors) > maxListed:
 		w.Full = true
 	default:
-		w.Lists = append(slices.Clone(w.Lists), WorkList{Statement: n.Statement.Cid, Index: i})
+		w.Lists = append(slices.Clone(w.Lists), WorkList{Statement: n.Statement.Cid, Index: i, Agreement: n.Agreement.Cid})
 		w.Listed += len(n.Contributors)
 	}
 	return w

@@ -82,12 +82,13 @@ type workRow struct {
 type workList struct {
 	Statement cjson.CID `json:"statement"`
 	Index     uint64    `json:"index"`
+	Agreement cjson.CID `json:"agreement,omitzero"`
 }
 
 func workRowOf(w fold.Work) workRow {
 	r := workRow{Agreement: cjson.CID{Cid: w.Agreement}, Completed: w.Completed, Listed: w.Listed, Full: w.Full}
 	for _, l := range w.Lists {
-		r.Lists = append(r.Lists, workList{Statement: cjson.CID{Cid: l.Statement}, Index: l.Index})
+		r.Lists = append(r.Lists, workList{Statement: cjson.CID{Cid: l.Statement}, Index: l.Index, Agreement: cjson.CID{Cid: l.Agreement}})
 	}
 	return r
 }
@@ -95,7 +96,7 @@ func workRowOf(w fold.Work) workRow {
 func (r workRow) work() fold.Work {
 	w := fold.Work{Agreement: r.Agreement.Cid, Completed: r.Completed, Listed: r.Listed, Full: r.Full}
 	for _, l := range r.Lists {
-		w.Lists = append(w.Lists, fold.WorkList{Statement: l.Statement.Cid, Index: l.Index})
+		w.Lists = append(w.Lists, fold.WorkList{Statement: l.Statement.Cid, Index: l.Index, Agreement: l.Agreement.Cid})
 	}
 	return w
 }
