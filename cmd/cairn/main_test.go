@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"mkfifo":      cmdMkfifo,
 			"fill":        cmdFill,
 			"glob":        cmdGlob,
+			"pick":        cmdPick,
 			"edit":        cmdEdit,
 			"nowhere":     cmdNowhere,
 		},
@@ -396,4 +397,18 @@ func cmdNowhere(ts *testscript.TestScript, neg bool, args []string) {
 	if neg != (found != "") {
 		ts.Fatalf("nowhere %q: found in %q", args[1], found)
 	}
+}
+
+// pick VAR MEMBER puts the first string of that name in the JSON text of an
+// environment variable in the variable's place.
+func cmdPick(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pick var member")
+	}
+	_, rest, ok := strings.Cut(ts.Getenv(args[0]), `"`+args[1]+`":"`)
+	value, _, closed := strings.Cut(rest, `"`)
+	if !ok || !closed {
+		ts.Fatalf("$%s has no %s", args[0], args[1])
+	}
+	ts.Setenv(args[0], value)
 }
