@@ -18,11 +18,13 @@ import (
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
-// isoFineDigits are the decimals in computations of every currency of ISO 4217,
-// and tokenFineDigits those that a token has beyond its own.
 const (
-	isoFineDigits   = 12
+	// isoFineDigits are the decimals in computations of every currency of ISO 4217.
+	isoFineDigits = 12
+	// tokenFineDigits are those that a token has beyond its own, unless it has
+	// fineEnough.
 	tokenFineDigits = 6
+	fineEnough      = 18
 )
 
 func newCurrency(env *Env) *cobra.Command {
@@ -73,8 +75,13 @@ func currency(code string, minor, fine int) (manifests.Currency, error) {
 		return manifests.Currency{}, fault.New(fault.Invalid, "%s: how many decimals has an invoice? --minor-digits is missing", fault.Quote(code))
 	}
 	if fine < 0 {
-		if fine = isoFineDigits; len(code) != 3 {
-			fine = min(minor+tokenFineDigits, max(minor, credit.MaxDigits-tokenFineDigits))
+		switch {
+		case len(code) == 3:
+			fine = isoFineDigits
+		case minor < fineEnough:
+			fine = minor + tokenFineDigits
+		default:
+			fine = minor
 		}
 	}
 	return manifests.Currency{Code: code, MinorDigits: minor, FineDigits: fine}, nil
