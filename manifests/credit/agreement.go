@@ -120,9 +120,9 @@ func (l *Ledger) AgreementState(statement string) (complete bool, from Period, e
 
 // sharesAt returns who shares what node n keeps of revenue of period p: the
 // newest agreement of its work that was completed after n, or that n names, and
-// that is in effect in p; else the contributors of n. retro, unless none, is an
-// agreement that counts as if it took effect when it says.
-func (l *Ledger) sharesAt(n uint32, p Period, retro uint32) (s shares, agreed bool) {
+// that is in effect in p; else the contributors of n. retro are agreements that
+// count as if they took effect when they say.
+func (l *Ledger) sharesAt(n uint32, p Period, retro []uint32) (s shares, agreed bool) {
 	v := &l.nodes[n]
 	if len(l.complete) == 0 {
 		return v.shares, false
@@ -143,10 +143,10 @@ func (l *Ledger) sharesAt(n uint32, p Period, retro uint32) (s shares, agreed bo
 	return v.shares, false
 }
 
-func (l *Ledger) inEffect(id uint32, p Period, retro uint32) bool {
+func (l *Ledger) inEffect(id uint32, p Period, retro []uint32) bool {
 	a := &l.agreements[id]
 	from := a.from
-	if id == retro {
+	if slices.Contains(retro, id) {
 		from = a.effective
 	}
 	return a.inForce && from <= p

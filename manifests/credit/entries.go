@@ -2,6 +2,8 @@ package credit
 
 import (
 	"iter"
+	"slices"
+	"strings"
 )
 
 // A Posting is one side of an entry. Amount is in fine units; debits are
@@ -24,13 +26,13 @@ type Entry struct {
 	ID       string // the statement, or engine/period/currency and a word
 	Period   Period
 	Currency Currency
-	Kind     string // income, receipt, refund, chargeback, allocation, retained, moves, payout, return
+	Kind     string // income, receipt, refund, chargeback, allocation, retained, moves, adjustment, payout, return
 	Postings []Posting
 }
 
 // Entries returns the double entries of the run, in a fixed order: its events,
 // their receipts, the division, what is retained, what moved out of held
-// credit, and payments. After all runs up to this one, the balance of
+// credit, adjustments, and payments. After all runs up to this one, the balance of
 // payable:<party> is the negative of the party's closing balance, and that of
 // revenue:<statement> is 0.
 //
@@ -63,6 +65,11 @@ func (r *Run) Entries() iter.Seq[Entry] {
 			!entry(own+"/retained", "retained", r.retainedPostings()) ||
 			!entry(own+"/moves", "moves", r.movePostings()) {
 			return
+		}
+		for _, a := range r.adjustments() {
+			if !entry(a.id, "adjustment", a.postings) {
+				return
+			}
 		}
 		for _, id := range r.book.payouts[r.period] {
 			m := r.book.moved[id]
@@ -166,10 +173,39 @@ func (r *Run) retainedPostings() []Posting {
 	return ps
 }
 
+type adjustmentEntry struct {
+	id       string
+	postings []Posting
+}
+
+// adjustments returns the adjustments that the run posts, by their texts. Those
+// who gain are owed what the others are owed less.
+func (r *Run) adjustments() []adjustmentEntry {
+	at := map[uint32]int{}
+	var out []adjustmentEntry
+	for _, m := range r.moves {
+		if m.kind != Adjusted {
+			continue
+		}
+		i, ok := at[m.of]
+		if !ok {
+			i = len(out)
+			at[m.of] = i
+			out = append(out, adjustmentEntry{id: string(r.l.textOf(m))})
+		}
+		out[i].postings = append(out[i].postings, Posting{"payable:" + r.l.parties.str(m.party), m.amount.neg().amount()})
+	}
+	slices.SortFunc(out, func(a, b adjustmentEntry) int { return strings.Compare(a.id, b.id) })
+	return out
+}
+
 func (r *Run) movePostings() []Posting {
 	var ps []Posting
 	for _, m := range r.moves {
-		held := "held:" + r.l.ids.str(m.node)
+		if m.kind == Adjusted {
+			continue
+		}
+		held := "held:" + r.l.ids.str(m.of)
 		if m.kind == Forfeited {
 			continue // Σ forfeited = Σ reallocated, on the same account
 		}

@@ -103,7 +103,7 @@ func (x *explainer) mark() {
 	for n := range x.leads {
 		id := uint32(n)
 		if !x.flow.kept[n].isZero() || !x.flow.retained[id].isZero() {
-			s, _ := x.l.sharesAt(id, x.period, none)
+			s, _ := x.l.sharesAt(id, x.period, nil)
 			x.leads[n] = slices.Contains(x.l.partiesOf(s), x.party)
 		}
 		x.leads[n] = x.leads[n] || x.sends(id, x.flow.in[n], false) || id == x.root && x.sends(id, x.source.upstream, true)
@@ -163,7 +163,7 @@ func (x *explainer) hop(n uint32, in int128, retained bool) Hop {
 		return h
 	}
 	h.Kept = kept
-	s, _ := l.sharesAt(n, x.period, none)
+	s, _ := l.sharesAt(n, x.period, nil)
 	if i := l.slot(s, x.party); i >= 0 {
 		h.Weight, h.Total = l.shareWeight[i], s.total
 		h.Amount = x.s.split(kept, l.weights(s), s.total)[i-int(s.first)]
@@ -227,7 +227,7 @@ func (l *Ledger) Simulate(n Node, p Period, fine Amount, settlement Settlement) 
 		if f.kept[id].isZero() {
 			continue
 		}
-		list, _ := l.sharesAt(uint32(id), p, none)
+		list, _ := l.sharesAt(uint32(id), p, nil)
 		for i, a := range s.split(f.kept[id].amount(), l.weights(list), list.total) {
 			party := l.partiesOf(list)[i]
 			sums[party] = sums[party].plus(narrow(a))

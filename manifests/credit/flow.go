@@ -111,7 +111,7 @@ type allocation struct {
 func (a *allocation) amounts(b *block) []int128 { return a.slots[b.slot : b.slot+int(b.shares.n)] }
 
 // allocate divides events, as at the end of any period not before them.
-func (l *Ledger) allocate(events []uint32, retro uint32) *allocation {
+func (l *Ledger) allocate(events []uint32, retro []uint32) *allocation {
 	bySnapshot := map[Period][2]map[uint32]source{}
 	var snapshots []Period
 	for _, id := range events {
@@ -161,7 +161,7 @@ func (l *Ledger) allocate(events []uint32, retro uint32) *allocation {
 
 // collect runs the two passes of a snapshot period and adds their blocks and
 // rows to a. It returns the number of slots so far.
-func (l *Ledger) collect(a *allocation, p Period, signs [2]map[uint32]source, retro uint32, slots int) int {
+func (l *Ledger) collect(a *allocation, p Period, signs [2]map[uint32]source, retro []uint32, slots int) int {
 	var flows []flow
 	for _, direct := range signs {
 		if len(direct) > 0 {

@@ -61,6 +61,9 @@ type Ledger struct {
 	resolutions map[string]bool
 	payouts     []payout
 	payoutIDs   map[string]uint32
+
+	adjustments interner
+	applied     map[runKey][]uint32 // agreements that adjust a run, in the order of the log
 }
 
 // shares is a list in shareParty and its companions.
@@ -102,6 +105,7 @@ type book struct {
 	gross    map[Period]Amount   // Σ|event| of that period
 	receipts map[Period][]uint32 // receipts by the period of their entry
 	payouts  map[Period][]uint32 // lines of payouts, and returned ones, by period
+	adjusted map[Period][]move   // what adjustments move, by the period of their entry
 	moved    []movedPayout
 }
 
@@ -146,6 +150,7 @@ func NewLedger(first Period) (*Ledger, error) {
 		first: first, open: first,
 		agreementIDs: map[string]uint32{}, complete: map[uint32][]uint32{}, rulings: map[uint32][]ruling{},
 		books: map[string]*book{}, eventIDs: map[string]uint32{}, resolutions: map[string]bool{}, payoutIDs: map[string]uint32{},
+		applied: map[runKey][]uint32{},
 	}, nil
 }
 
@@ -186,7 +191,7 @@ func (l *Ledger) AddCurrency(c Currency) error {
 		return fault.New(fault.Invalid, "the currency %s stands twice", c.Code)
 	}
 	l.currencies = append(l.currencies, c)
-	l.books[c.Code] = &book{cur: c, counted: map[Period][]uint32{}, gross: map[Period]Amount{}, receipts: map[Period][]uint32{}, payouts: map[Period][]uint32{}}
+	l.books[c.Code] = &book{cur: c, counted: map[Period][]uint32{}, gross: map[Period]Amount{}, receipts: map[Period][]uint32{}, payouts: map[Period][]uint32{}, adjusted: map[Period][]move{}}
 	return nil
 }
 

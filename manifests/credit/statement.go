@@ -17,8 +17,8 @@ import (
 //
 //	Close = Open + Credit − Debit − Paid
 //
-// where Credit is the sum of the positive amounts of credited lines and of
-// released and reallocated moves, and −Debit that of the negative ones.
+// where Credit is the sum of the positive amounts of credited lines and of all
+// moves but forfeited ones, and −Debit that of the negative ones.
 type Statement struct {
 	Payee    string
 	Period   Period
@@ -44,7 +44,8 @@ type Line struct {
 	State     LineState
 }
 
-// A Move is held credit of one node that a run released or reallocated.
+// A Move is held credit of one node that a run released or reallocated, or the
+// difference that the adjustment named by Statement makes.
 type Move struct {
 	Statement string
 	Kind      MoveKind
@@ -148,7 +149,7 @@ func (r *Run) Statement(i int) Statement {
 		})
 	}
 	for _, m := range r.movesOf(p) {
-		s.Moves = append(s.Moves, Move{r.l.ids.str(m.node), m.kind, m.amount.amount()})
+		s.Moves = append(s.Moves, Move{string(r.l.textOf(m)), m.kind, m.amount.amount()})
 	}
 	credit, debit := r.credit(p)
 	s.Credit, s.Debit = credit.amount(), debit.amount()
@@ -222,7 +223,7 @@ func (r *Run) Append(buf []byte, i int) []byte {
 			}
 			buf = appendAmount(buf, `{"amountFine":"`, m.amount)
 			buf = append(append(buf, `","kind":"`...), m.kind...)
-			buf = append(append(buf, `","statement":"`...), r.l.ids.text(m.node)...)
+			buf = append(append(buf, `","statement":"`...), r.l.textOf(m)...)
 			buf = append(buf, `"}`...)
 		}
 		buf = append(buf, `],"`...)

@@ -37,12 +37,18 @@ type Builder struct {
 	nodes   map[cid.Cid]bool              // of entries before
 	waiting map[cid.Cid]fold.AddAgreement // agreements that are not complete
 	void    map[cid.Cid]error             // payouts without effect, and why
+	runs    map[cid.Cid]run               // what allocations are about
 }
+
+type run struct{ period, currency string }
 
 // NewBuilder returns a Builder before the first entry. lines is asked once for
 // each payout.
 func NewBuilder(lines Lines) *Builder {
-	return &Builder{lines: lines, nodes: make(map[cid.Cid]bool), waiting: make(map[cid.Cid]fold.AddAgreement), void: make(map[cid.Cid]error)}
+	return &Builder{
+		lines: lines, nodes: make(map[cid.Cid]bool), waiting: make(map[cid.Cid]fold.AddAgreement),
+		void: make(map[cid.Cid]error), runs: make(map[cid.Cid]run),
+	}
 }
 
 // Ledger returns the Ledger after the entries applied so far; nil before a
@@ -164,6 +170,10 @@ func (b *Builder) effect(e fold.Effect, rest []fold.Effect, lines []credit.Payou
 			return err
 		}
 		return b.ledger.AddResolution(r)
+	case fold.AddAllocation:
+		b.runs[e.Statement.Cid] = run{e.Period, e.Currency}
+	case fold.AddAdjustment:
+		return b.adjustment(e)
 	case fold.AddPayout:
 		if b.void[e.Statement.Cid] != nil {
 			return nil
@@ -176,6 +186,25 @@ func (b *Builder) effect(e fold.Effect, rest []fold.Effect, lines []credit.Payou
 		return b.ledger.AddPayoutResult(e.Payout.String(), int(e.Index), e.Status == manifests.PayoutReturned)
 	}
 	return nil
+}
+
+// adjustment posts what a retroactive agreement changes. Other reasons are
+// recorded, and move nothing: what they change is not a function of the log.
+func (b *Builder) adjustment(e fold.AddAdjustment) error {
+	if e.Reason != manifests.AdjustShares {
+		return nil
+	}
+	of, ok := b.runs[e.Allocation.Cid]
+	if !ok {
+		return fault.New(fault.Invalid, "no allocation %s", e.Allocation)
+	}
+	p, err := credit.ParsePeriod(of.period)
+	if err != nil {
+		return err
+	}
+	return b.ledger.AddAdjustment(credit.Adjustment{
+		Statement: e.Statement.String(), Period: p, Currency: of.currency, Agreement: e.Cause.String(),
+	})
 }
 
 // payout adds a payout; amounts that the engine cannot hold make it void.
