@@ -149,13 +149,13 @@ class Engine {
     this.open = this.first;
     this.currencies = new Map(); // code -> currency, with the state its runs leave
     this.nodes = new Map(); // statement -> node, in the order of their places
+    this.works = new Set();
     this.agreements = new Map();
     this.inForce = new Map(); // work -> agreements, in the order they came in force
     this.comings = 0; // how many agreements came in force
     this.events = new Map();
     this.resolutions = new Set();
     this.payouts = new Map();
-    this.parties = new Set();
     this.runs = [];
   }
 
@@ -182,10 +182,6 @@ class Engine {
     const c = this.currencies.get(code);
     must(c, `there is no currency ${code}`);
     return c;
-  }
-
-  named(ids) {
-    for (const id of ids) this.parties.add(identifier(id, 'party'));
   }
 
   currency({ code, minorDigits = 0, fineDigits = 0 }) {
@@ -239,8 +235,9 @@ class Engine {
     const onWithdraw = e.onWithdraw ?? '';
     must(['', 'keep', 'hold', 'pool'].includes(onWithdraw), `there is no onWithdraw ${onWithdraw}`);
     if (onWithdraw === 'pool') pool = this.nodeOf(e.pool);
-    this.named([...contributors.by.keys()]);
-    if (e.publisher !== undefined) this.named([e.publisher]);
+    identifier(e.publisher, 'publisher');
+    if (e.agreement) must(this.agreements.get(e.agreement)?.work === e.work, `${e.agreement} is no agreement of this work`);
+    this.works.add(e.work);
     this.nodes.set(e.statement, {
       statement: e.statement,
       work: identifier(e.work, 'work'),
@@ -281,8 +278,11 @@ class Engine {
     must(effective > this.open || e.retroactive === true, 'effectivePeriod is not after the open one');
     const shares = weights(e.shares, e.total, 'shares');
     const required = e.required ?? [];
-    this.named([...shares.by.keys(), ...required]);
     const signers = new Set(e.signers ?? []);
+    for (const p of [...required, ...signers]) identifier(p, 'party');
+    must(this.works.has(e.work), `there is no work ${e.work}`);
+    must(effective >= this.first, 'effectivePeriod is before the first');
+    if (e.supersedes) must(this.agreements.get(e.supersedes)?.work === e.work, `${e.supersedes} is no agreement of this work`);
     const a = {
       statement: e.statement,
       work: identifier(e.work, 'work'),
@@ -335,6 +335,8 @@ class Engine {
     const ev = { statement: e.statement, kind: e.kind, node: n, currency: c, net, counts: false };
     ev.fine = net * c.minor;
     must(ev.fine <= maxRecord, 'the fine amount is out of range');
+    ev.settlement = e.settlement || 'gross';
+    must(['gross', 'upstream-only'].includes(ev.settlement), `there is no settlement ${ev.settlement}`);
     if (e.kind === 'income') this.income(ev, e);
     else this.ofIncome(ev, e);
     this.events.set(ev.statement, ev);
@@ -343,8 +345,6 @@ class Engine {
   income(ev, e) {
     ev.snapshot = month(e.period, 'period');
     must(this.first <= ev.snapshot && ev.snapshot <= this.open, 'period is not one from the first to the open one');
-    ev.settlement = e.settlement ?? 'gross';
-    must(['gross', 'upstream-only'].includes(ev.settlement), `there is no settlement ${ev.settlement}`);
     must(e.of === undefined || e.of === '', 'an income is of nothing');
     ev.adjustments = []; // its refunds and chargebacks, in the order of the log
     ev.adjusted = 0n;
@@ -399,8 +399,8 @@ class Engine {
     const ruling = { kind: e.ruling, since: this.open + 1, lapses: true };
     if (e.ruling === 'reallocate') {
       ruling.shares = weights(e.shares, e.total, 'shares');
-      this.named(ruling.shares.by.keys());
     } else {
+      must((e.total ?? '0') === '0', `a ${e.ruling} has no total`);
       must((e.shares ?? []).length === 0, `a ${e.ruling} has no shares`);
     }
     this.nodeOf(e.node).rulings.push(ruling);
@@ -428,7 +428,7 @@ class Engine {
     this.once(this.payouts, e.statement);
     const c = this.currencyOf(e.currency);
     const lines = (e.lines ?? []).map(({ payee, amountMinor }) => {
-      must(this.parties.has(payee), `no effect named ${payee}`);
+      identifier(payee, 'payee');
       const fine = number(amountMinor, 1n, maxRecord, 'amountMinor') * c.minor;
       must(fine <= maxRecord, 'the fine amount is out of range');
       return { payee, fine, returned: false };
@@ -441,8 +441,8 @@ class Engine {
     const p = this.payouts.get(payout);
     must(p && Number.isInteger(index) && index >= 0 && index < p.lines.length, `there is no line ${index} of ${payout}`);
     const line = p.lines[index];
-    if (!returned) return;
     must(!line.returned, `the line ${index} of ${payout} was returned already`);
+    if (!returned) return;
     line.returned = true;
     const paid = p.currency.paid;
     paid.set(line.payee, fits((paid.get(line.payee) ?? 0n) - line.fine));
