@@ -13,7 +13,13 @@ type Options struct {
 	Parties int // 0 means 12
 	Entries int // 0 means 120
 	Months  int // 0 means 6
+
+	// Token adds the currency [TokenCode] to USD and JPY.
+	Token bool
 }
+
+// TokenCode is a token on a chain, of 18 decimals, all of them payable.
+const TokenCode = "eip155:1/erc20:0x6b175474e89094c44da98b954eedeac495271d0f"
 
 // Random returns the world of a seed: the same on every machine. It has all
 // kinds of effects, and every one is accepted.
@@ -33,6 +39,11 @@ func Random(seed uint64, o Options) *World {
 	g.ledger, _ = credit.NewLedger(first)
 	g.try(Op{Op: "currency", Code: "USD", MinorDigits: 2, FineDigits: 12})
 	g.try(Op{Op: "currency", Code: "JPY", MinorDigits: 0, FineDigits: 12})
+	g.currencies = []string{"USD", "JPY"}
+	if o.Token {
+		g.try(Op{Op: "currency", Code: TokenCode, MinorDigits: 18, FineDigits: 18})
+		g.currencies = append(g.currencies, TokenCode)
+	}
 	for m := range o.Months {
 		for range o.Entries / o.Months {
 			g.entry()
@@ -48,6 +59,8 @@ type generator struct {
 	world   *World
 	ledger  *credit.Ledger
 	parties int
+
+	currencies []string
 
 	nodes      []Op
 	works      []string
@@ -228,7 +241,10 @@ func (g *generator) event() {
 	if k := g.n(10); k < 7 || len(g.incomes) == 0 {
 		p := max(g.ledger.First(), g.ledger.Open()-credit.Period(max(0, g.n(6)-3)))
 		op.Kind, op.Node, op.Period = "income", g.nodes[g.n(len(g.nodes))].Statement, &p
-		op.Currency = []string{"USD", "USD", "JPY"}[g.n(3)]
+		op.Currency = slices.Concat([]string{"USD"}, g.currencies)[g.n(1+len(g.currencies))]
+		if op.Currency == TokenCode {
+			v, _ = v.Scale(g.n(19)) // as many digits as tokens have
+		}
 		op.Settlement = []string{"gross", "gross", "upstream-only"}[g.n(3)]
 		op.Operator = g.n(3) > 0
 		if g.try(op) {
@@ -252,7 +268,7 @@ func (g *generator) event() {
 }
 
 func (g *generator) payout() {
-	op := Op{Op: "payout", Statement: g.cid(), Currency: []string{"USD", "JPY"}[g.n(2)], Rail: "bank"}
+	op := Op{Op: "payout", Statement: g.cid(), Currency: g.currencies[g.n(len(g.currencies))], Rail: "bank"}
 	for range 1 + g.n(3) {
 		op.Lines = append(op.Lines, Line{g.party(), credit.FromUint64(uint64(1 + g.n(5000)))})
 	}

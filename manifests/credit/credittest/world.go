@@ -33,7 +33,7 @@ type Op struct {
 	MinorDigits int    `json:"minorDigits,omitempty"`
 	FineDigits  int    `json:"fineDigits,omitempty"`
 
-	// close, event
+	// close, event, adjustment
 	Period *credit.Period `json:"period,omitempty"`
 
 	// node
@@ -209,6 +209,8 @@ func (op Op) Apply(l *credit.Ledger) error {
 			p.Lines = append(p.Lines, credit.PayoutLine{Payee: line.Payee, AmountMinor: line.AmountMinor})
 		}
 		return l.AddPayout(p)
+	case "adjustment":
+		return l.AddAdjustment(credit.Adjustment{Statement: op.Statement, Period: period(op.Period), Currency: op.Currency, Agreement: op.Agreement})
 	case "payoutResult":
 		return l.AddPayoutResult(op.Payout, op.Index, op.Returned)
 	}
