@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -115,6 +116,28 @@ func TestBatchesDoNotMatter(t *testing.T) {
 			rt.Fatalf("dumps differ:\n%s\n%s\n%s", dumps[0], dumps[1], dumps[2])
 		}
 	})
+}
+
+// TestOpenWaits opens an index that somebody else is about to give free, as a
+// child process is whose parent was killed.
+func TestOpenWaits(t *testing.T) {
+	dir := t.TempDir()
+	x := openIndex(t, dir, onDisk)
+	opened := make(chan error, 1)
+	go func() {
+		y, err := index.Open(dir, onDisk)
+		if err == nil {
+			err = y.Close()
+		}
+		opened <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // so that it finds the lock taken, mostly
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Errorf("the index was given free: %v", err)
+	}
 }
 
 // TestRebuild fills an index over several processes' lives, and another one by
