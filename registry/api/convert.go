@@ -50,13 +50,13 @@ func wireDataset(d index.Dataset) wire.Dataset {
 		Publisher: d.Publisher, Name: d.Name, Version: d.Version, Title: d.Title,
 		Root: d.Root, Manifest: d.Manifest, Terms: d.Terms, License: d.License,
 		Keywords: d.Keywords, MediaTypes: d.MediaTypes, Bytes: d.Bytes, FileCount: d.FileCount,
-		Total: d.Total, SelfWeight: d.SelfWeight, EdgeTotal: d.EdgeTotal, Supersedes: d.Supersedes, IssuedAt: d.IssuedAt,
+		Total: d.Total, SelfWeight: d.SelfWeight, EdgeTotal: d.EdgeTotal, Supersedes: d.Supersedes, IssuedAt: d.IssuedAt, Rules: d.Rules,
 	}
 	for _, c := range d.Contributors {
 		out.Contributors = append(out.Contributors, wire.Contributor(c))
 	}
 	for _, e := range d.Edges {
-		out.Edges = append(out.Edges, wire.Edge{Statement: e.Statement, Weight: e.Weight})
+		out.Edges = append(out.Edges, wire.Edge(e))
 	}
 	for _, s := range d.Sources {
 		out.Sources = append(out.Sources, wire.Source(s))

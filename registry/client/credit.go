@@ -26,9 +26,9 @@ func (c *Client) Run(ctx context.Context, p credit.Period, currency string) (*wi
 	return call[wire.CreditRun](ctx, c, http.MethodGet, runPath(p, currency, ""), nil)
 }
 
-// Payees lists the payees of a run, a page at a time. least, in minor units, is
+// RunPayees lists the payees of a run, a page at a time. least, in minor units, is
 // what a payee must have to be payable at all.
-func (c *Client) Payees(ctx context.Context, p credit.Period, currency string, least credit.Amount, after uint64) (*wire.PayeeLines, error) {
+func (c *Client) RunPayees(ctx context.Context, p credit.Period, currency string, least credit.Amount, after uint64) (*wire.PayeeLines, error) {
 	v := url.Values{"min": {least.String()}}
 	page(v, after, 0)
 	return call[wire.PayeeLines](ctx, c, http.MethodGet, runPath(p, currency, "/payees?"+v.Encode()), nil)

@@ -225,6 +225,15 @@ func (s *Snapshot) ByName(publisher sign.KeyID, name string) (Dataset, error) {
 
 // ByVersion returns one version of a publisher's name, of a dataset.
 func (s *Snapshot) ByVersion(publisher sign.KeyID, name, version string) (Dataset, error) {
+	d, err := s.VersionNamed(publisher, name, version)
+	if err == nil && d.Kind != kindContribution {
+		return Dataset{}, fault.New(fault.NotFound, "%s of %s is no dataset but a %s", fault.Quote(name), publisher, d.Kind)
+	}
+	return d, err
+}
+
+// VersionNamed returns one version of a publisher's name, of a dataset or model.
+func (s *Snapshot) VersionNamed(publisher sign.KeyID, name, version string) (Dataset, error) {
 	if !fitsKey(string(publisher), name, version) {
 		return Dataset{}, fault.New(fault.NotFound, "no such name")
 	}
@@ -235,11 +244,7 @@ func (s *Snapshot) ByVersion(publisher sign.KeyID, name, version string) (Datase
 	if !ok {
 		return Dataset{}, fault.New(fault.NotFound, "%s has no version %s of %s", publisher, fault.Quote(version), fault.Quote(name))
 	}
-	d, err := s.at(i)
-	if err == nil && d.Kind != kindContribution {
-		return Dataset{}, fault.New(fault.NotFound, "%s of %s is no dataset but a %s", fault.Quote(name), publisher, d.Kind)
-	}
-	return d, err
+	return s.at(i)
 }
 
 // ByHandle returns the current profile of the identity that owns a handle. The

@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -93,6 +94,8 @@ type Dataset struct {
 	Sources      []Source      `json:"sources,omitempty"`
 	Supersedes   cjson.CID     `json:"supersedes,omitzero"`
 	IssuedAt     string        `json:"issuedAt"` // the signer's claim
+	// Rules are what the version asks of those made from it; nil for nothing.
+	Rules *manifests.Rules `json:"rules,omitempty"`
 }
 
 // Contributor is a share, and whether its owner has signed.
@@ -106,6 +109,7 @@ type Contributor struct {
 type Edge struct {
 	Statement cjson.CID `json:"statement"`
 	Weight    string    `json:"weight"`
+	Share     string    `json:"share,omitempty"`
 }
 
 // Source is a declared lineage target: one of Statement, URL and CID.

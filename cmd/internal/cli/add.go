@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +15,6 @@ import (
 	"github.com/cairn-registry/cairn/ingest/dag"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/terms"
 )
 
 // Limits of what a contributor hands in beside the data.
@@ -26,17 +23,18 @@ const (
 )
 
 type addOptions struct {
-	name, license, licenseText string
-	terms                      string
-	contributors               []string
-	manifest                   string
-	from, relation             []string
-	version                    string
-	title, description         string
-	keywords                   []string
-	profile, chunker           string
-	hidden, portable           bool
-	again, dryRun              bool
+	licensing
+	crediting
+	name               string
+	manifest           string
+	from, relation     []string
+	edge               []string
+	version            string
+	title, description string
+	keywords           []string
+	profile, chunker   string
+	hidden, portable   bool
+	again, dryRun      bool
 }
 
 func newAdd(env *Env) *cobra.Command {
@@ -51,6 +49,10 @@ Only a name and a licence are asked for. Everything else that a manifest can say
 may come from a YAML or JSON file (--manifest); flags win over the file. Terms
 that say more than a licence, such as a share of revenue, come from a file of
 their own (--terms).
+
+Revenue of the dataset flows on to others along edges, each a part of a million
+(--edge). A source whose terms ask derived versions for a part gets the smallest
+edge that they ask, and add says so.
 
 Adding what is already registered, unchanged, appends nothing; --again makes a
 new entry all the same. A changed dataset becomes the next version of its name:
@@ -67,13 +69,12 @@ log. When it is killed, nothing is half-done: run it again.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "`name` of the dataset (default: made from PATH)")
-	f.StringVar(&o.license, "license", "", "licence as an SPDX `expression`; own texts are LicenseRef-…")
-	f.StringVar(&o.licenseText, "license-text", "", "`file` with the text of a LicenseRef- licence")
-	f.StringVar(&o.terms, "terms", "", "YAML or JSON `file` with a terms document, for more than a licence")
-	f.StringArrayVar(&o.contributors, "contributor", nil, "a `contributor`: 'Name <did:key…>;share=N;role=r1,r2' (repeatable; default: the signing key alone)")
+	o.licensing.register(f)
+	o.crediting.register(f)
 	f.StringVar(&o.manifest, "manifest", "", "YAML or JSON `file` with what else is to be said")
 	f.StringArrayVar(&o.from, "from", nil, "source: a `REF`, CID or URL this dataset comes from (repeatable)")
 	f.StringArrayVar(&o.relation, "relation", nil, "`relation` to the --from at the same place: derivedFrom (default), subsetOf, …")
+	f.StringArrayVar(&o.edge, "edge", nil, "`REF=ppm`: this part of the revenue, in parts per million, flows on to REF (repeatable)")
 	f.StringVar(&o.version, "version", "", "semantic `version` (default: from what changed)")
 	f.StringVar(&o.title, "title", "", "one `line` for people")
 	f.StringVar(&o.description, "description", "", "`text` that says what the dataset is")
@@ -102,6 +103,7 @@ type addResult struct {
 	Manifest  string           `json:"manifest,omitempty"`
 	Unchanged bool             `json:"unchanged,omitempty"`
 	DryRun    bool             `json:"dryRun,omitempty"`
+	Edges     []manifests.Edge `json:"edges,omitempty"` // of a total of 1,000,000
 	Receipt   string           `json:"receipt,omitempty"`
 	Warnings  []ingest.Warning `json:"warnings,omitempty"`
 }
@@ -176,7 +178,7 @@ func (a *addition) read() error {
 			errs = append(errs, fmt.Errorf("--version: %w", err))
 		}
 	}
-	errs = append(errs, a.readTerms()...)
+	errs = append(errs, o.licensing.read()...)
 	var err error
 	if a.profile, err = dag.ParseProfile(o.profile); err != nil {
 		errs = append(errs, fmt.Errorf("--profile: %w", err))
@@ -194,47 +196,6 @@ func (a *addition) read() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// readTerms reads the licence, or the terms document that builds on one.
-func (a *addition) readTerms() (errs []error) {
-	o := a.o
-	from := "--license"
-	if o.terms != "" {
-		b, err := auditing.ReadBounded(o.terms, manifests.MaxYAML)
-		if err == nil {
-			a.terms, err = manifests.TermsFromYAML(b)
-		}
-		if err != nil {
-			return []error{fmt.Errorf("--terms %s: %w", o.terms, err)}
-		}
-		switch o.license {
-		case "", a.terms.Base.SPDX:
-			o.license, from = a.terms.Base.SPDX, "--terms: base.spdx"
-		default:
-			return []error{fault.New(fault.Invalid, "--license says %s, the terms are based on %s: one of them is enough", fault.Quote(o.license), fault.Quote(a.terms.Base.SPDX))}
-		}
-	}
-	if o.license == "" {
-		return []error{fault.WithHint(fault.New(fault.Invalid, "--license is missing: a dataset without terms may not be used"),
-			"for example --license CC-BY-4.0, or --license LicenseRef-own --license-text FILE")}
-	}
-	expr, ids, err := terms.ParseExpression(o.license)
-	if err != nil {
-		return []error{fmt.Errorf("%s: %w", from, err)}
-	}
-	a.license = expr
-	if a.terms == nil {
-		a.terms = &terms.Terms{Schema: terms.Schema, Base: terms.Base{SPDX: expr}}
-	}
-	own := slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "LicenseRef-") })
-	if own && o.licenseText == "" && !a.terms.Base.Text.Defined() {
-		errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "%s %s is not on the SPDX list, so its text must be recorded", from, expr), "--license-text FILE"))
-	}
-	if o.licenseText != "" && a.terms.Base.Text.Defined() {
-		errs = append(errs, fault.New(fault.Invalid, "--license-text is given, and the terms name their text"))
-	}
-	return errs
 }
 
 func readManifest(name string) (*manifests.Manifest, error) {

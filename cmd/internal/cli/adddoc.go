@@ -2,12 +2,9 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
-	"math/big"
 	"slices"
 	"strings"
 
@@ -16,50 +13,8 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/sign"
-	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
-
-// parties works out who is credited: those of --contributor, else those of the
-// manifest file, each with one share, else the signer alone.
-func (a *addition) parties() error {
-	var people []manifests.Contributor
-	weights := make(map[sign.KeyID]string)
-	for _, text := range a.o.contributors {
-		p, weight, err := manifests.ParseContributor(text)
-		if err != nil {
-			return fmt.Errorf("--contributor: %w", err)
-		}
-		if weights[p.ID] != "" {
-			return fault.New(fault.Invalid, "--contributor: %s is named twice", p.ID)
-		}
-		people = append(people, p)
-		weights[p.ID] = weight
-	}
-	if len(people) == 0 {
-		people = a.base.Contributors
-	}
-	if len(people) == 0 {
-		people = []manifests.Contributor{{ID: a.signer.ID()}}
-	}
-	sum := new(big.Int)
-	for _, p := range people {
-		weight := weights[p.ID]
-		if weight == "" {
-			weight = "1"
-		}
-		w, ok := new(big.Int).SetString(weight, 10)
-		if !ok {
-			return fault.New(fault.Invalid, "share %s of %s is not a number", fault.Quote(weight), p.ID)
-		}
-		sum.Add(sum, w)
-		a.shares = append(a.shares, manifests.Share{ID: p.ID, Weight: weight})
-	}
-	a.total = sum.String()
-	a.base.Contributors = people
-	return nil
-}
 
 // lineage adds what --from and --relation say to the manifest's lineage. A URL
 // or a CID that this registry does not know is external; a registered work is
@@ -96,30 +51,23 @@ func (a *addition) lineage(ctx context.Context) error {
 	return nil
 }
 
-// storeTerms stores the terms document and, for a licence of one's own, its text.
-func (a *addition) storeTerms(ctx context.Context) error {
-	if a.o.licenseText != "" {
-		text, err := auditing.ReadBounded(a.o.licenseText, maxLicenseText)
-		if err != nil {
-			return fmt.Errorf("--license-text: %w", err)
-		}
-		if len(text) == 0 {
-			return fault.New(fault.Invalid, "--license-text: %s is empty", a.o.licenseText)
-		}
-		// One block under unixfs-v1-2025, whose chunk is 1 MiB.
-		c := cjson.RawCID(text)
-		if err := a.sink.PutRecord(ctx, c, text); err != nil {
-			return err
-		}
-		sum := sha256.Sum256(text)
-		a.terms.Base.Text, a.terms.Base.TextSHA256 = cjson.Link{Cid: c}, hex.EncodeToString(sum[:])
-	}
-	b, err := terms.Encode(a.terms)
-	if err != nil {
+// flows works out the edges: those of --edge, and what the registered sources
+// ask of versions derived from them.
+func (a *addition) flows(ctx context.Context) (err error) {
+	g := a.env.edging(a.conn.API, manifests.KindContribution, a.signer.ID(), a.o.name)
+	if err := g.give(ctx, "--edge", a.o.edge); err != nil {
 		return err
 	}
-	a.termsCID = cjson.JSONCID(b)
-	return a.sink.PutRecord(ctx, a.termsCID, b)
+	for _, l := range a.base.Lineage {
+		if !l.Target.Statement.Defined() || l.Rel == manifests.Obsoletes || l.Rel == manifests.DeduplicatedAgainst {
+			continue // nothing was copied
+		}
+		if err := g.ask(ctx, l.Target.Statement.Cid); err != nil {
+			return err
+		}
+	}
+	a.edges, err = g.edges(ctx)
+	return err
 }
 
 // manifest is the dataset's manifest but for version and createdAt.
@@ -142,7 +90,7 @@ func (a *addition) manifest() (*manifests.Manifest, error) {
 	if len(a.o.keywords) > 0 {
 		m.Keywords = a.o.keywords
 	}
-	m.Terms = cjson.Link{Cid: a.termsCID}
+	m.Terms = cjson.Link{Cid: a.o.cid}
 	m.Data = manifests.Data{
 		Root: cjson.Link{Cid: cjson.V1(r.Root)}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: a.profile.Name,
 		Chunking: chunking, FileList: cjson.Link{Cid: r.FileList}, SWHID: a.base.Data.SWHID,
@@ -189,8 +137,8 @@ func describe(said []manifests.File, r *ingest.Result) ([]manifests.File, error)
 // unchanged reports whether the newest version says the same as m, but for
 // version and time.
 func (a *addition) unchanged(ctx context.Context, head *wire.Dataset, m *manifests.Manifest) (bool, error) {
-	if !head.Root.Equals(cjson.V1(a.data.Root)) || !head.Terms.Equals(a.termsCID) || head.Total != a.total ||
-		!slices.EqualFunc(head.Contributors, a.shares, func(c wire.Contributor, s manifests.Share) bool { return c.ID == s.ID && c.Weight == s.Weight }) {
+	if !a.edges.same(head.Edges) || !head.Root.Equals(cjson.V1(a.data.Root)) || !head.Terms.Equals(a.o.cid) || head.Total != a.o.total ||
+		!slices.EqualFunc(head.Contributors, a.o.shares, func(c wire.Contributor, s manifests.Share) bool { return c.ID == s.ID && c.Weight == s.Weight }) {
 		return false, nil
 	}
 	old, err := a.manifestOf(ctx, head)

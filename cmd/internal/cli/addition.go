@@ -20,7 +20,6 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
-	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
@@ -47,16 +46,9 @@ type addition struct {
 	sink   sink
 
 	base    *manifests.Manifest // from --manifest, flags applied
-	license string              // normalised expression
 	profile dag.Profile
-
-	shares []manifests.Share
-	total  string
-
-	data  *ingest.Result
-	terms *terms.Terms
-	// termsCID is that of the terms document.
-	termsCID cid.Cid
+	edges   edges
+	data    *ingest.Result
 }
 
 func (a *addition) options(bar *term.Bar) ingest.AddOptions {
@@ -102,10 +94,14 @@ func (a *addition) warnings() {
 // registry is opened only once the data is in: its memory comes after that of
 // the chunks in flight, not on top.
 func (a *addition) run(ctx context.Context) error {
-	if err := a.parties(); err != nil {
+	if err := a.o.resolve(a.base.Contributors, a.signer.ID()); err != nil {
 		return err
 	}
+	a.base.Contributors = a.o.people
 	if err := a.lineage(ctx); err != nil {
+		return err
+	}
+	if err := a.flows(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -125,7 +121,7 @@ func (a *addition) run(ctx context.Context) error {
 	// The chunks' memory goes back before the registry asks for its own, so that
 	// the two are never held at once.
 	debug.FreeOSMemory()
-	if err := a.storeTerms(ctx); err != nil {
+	if err := a.o.licensing.store(ctx, a.sink); err != nil {
 		return err
 	}
 	if err := a.sink.Finish(ctx); err != nil {
@@ -252,7 +248,7 @@ func (a *addition) submit(ctx context.Context, head *wire.Dataset, m *manifests.
 	if sub.Verdict != "accepted" {
 		return addResult{}, fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index)
 	}
-	return addResult{Statement: id.String(), Version: m.Version, Index: &sub.Index, Manifest: mcid.String(), Receipt: sub.Receipt}, nil
+	return addResult{Edges: a.edges.list, Statement: id.String(), Version: m.Version, Index: &sub.Index, Manifest: mcid.String(), Receipt: sub.Receipt}, nil
 }
 
 // refused reports whether an error of a submission is an answer: trying the
@@ -276,13 +272,16 @@ func (a *addition) statement(status *wire.Status, m *manifests.Manifest, manifes
 		Publisher: m.Publisher,
 		Dataset: manifests.Dataset{
 			Name: m.Name, Version: m.Version, Title: m.Title, Manifest: cjson.CID{Cid: manifest},
-			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, License: a.license, Keywords: m.Keywords, MediaTypes: m.MediaTypes(),
+			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, License: a.o.expr, Keywords: m.Keywords, MediaTypes: m.MediaTypes(),
 		},
-		Terms:        cjson.CID{Cid: a.termsCID},
-		Contributors: a.shares,
-		Total:        a.total,
+		Terms:        cjson.CID{Cid: a.o.cid},
+		Contributors: a.o.shares,
+		Total:        a.o.total,
 		Sources:      m.Sources(),
-		Rules:        manifests.RulesOf(a.terms),
+		Edges:        a.edges.list,
+		SelfWeight:   a.edges.self,
+		EdgeTotal:    a.edges.total,
+		Rules:        manifests.RulesOf(a.o.terms),
 	}
 	if root, err := base64.StdEncoding.DecodeString(status.Root); err == nil && status.Size > 0 {
 		c.Anchor = &manifests.Anchor{Size: status.Size, Root: base64.StdEncoding.EncodeToString(root)}

@@ -213,6 +213,7 @@ checkable log.`,
 	root.AddGroup(
 		&cobra.Group{ID: "contribute", Title: "Contribute:"},
 		&cobra.Group{ID: "use", Title: "Find and fetch:"},
+		&cobra.Group{ID: "share", Title: "Share and settle:"},
 		&cobra.Group{ID: "check", Title: "Check:"},
 		&cobra.Group{ID: "run", Title: "Run a registry:"},
 	)
@@ -224,6 +225,7 @@ checkable log.`,
 	}
 	add("contribute", newInit(env), newKey(env), newProfile(env), newAdd(env), newDemo(env))
 	add("use", newLs(env), newShow(env), newHistory(env), newLineage(env), newGet(env), newCat(env), newCar(env))
+	add("share", newCosign(env), newAgree(env), newStatement(env))
 	add("check", newAudit(env), newReceipt(env), newCheck(env))
 	add("run", newServe(env), newLog(env), newRebuild(env), newVersion(env))
 	root.AddCommand(newProbe())

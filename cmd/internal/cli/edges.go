@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strconv"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/credit"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/client"
+	"github.com/cairn-registry/cairn/registry/wire"
+)
+
+// edges are the weights with which a version's revenue flows on, of a total of
+// one million: weights are parts per million.
+type edges struct {
+	list        []manifests.Edge
+	self, total string // empty without edges
+}
+
+// An edging works out the edges of a version: those that were given, and the
+// smallest that the terms of its parents ask.
+type edging struct {
+	env   *Env
+	api   *client.Client
+	kind  manifests.Kind // of the child
+	owner sign.KeyID     // of the child's name: an own earlier version asks nothing
+	name  string
+
+	nodes   map[cid.Cid]*wire.Node
+	weights map[cid.Cid]uint64
+	given   map[cid.Cid]bool
+}
+
+func (env *Env) edging(api *client.Client, kind manifests.Kind, owner sign.KeyID, name string) *edging {
+	return &edging{env, api, kind, owner, name, make(map[cid.Cid]*wire.Node), make(map[cid.Cid]uint64), make(map[cid.Cid]bool)}
+}
+
+// give reads REF=ppm.
+func (g *edging) give(ctx context.Context, flag string, list []string) error {
+	for _, text := range list {
+		ref, ppm, err := pair(flag, text, "REF=ppm")
+		if err != nil {
+			return err
+		}
+		w, err := strconv.ParseUint(ppm, 10, 32)
+		if err != nil || w < 1 || w > credit.PPM {
+			return fault.New(fault.Invalid, "%s: %s is not 1 to %d parts per million", flag, fault.Quote(ppm), credit.PPM)
+		}
+		n, err := g.env.node(ctx, g.api, ref)
+		if err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
+		id := n.Statement.Cid
+		if g.given[id] {
+			return fault.New(fault.Invalid, "%s: %s@%s is named twice", flag, n.Name, n.Version)
+		}
+		g.nodes[id], g.weights[id], g.given[id] = n, w, true
+	}
+	return nil
+}
+
+// ask adds what a parent's terms ask of the child, unless an edge to it was given.
+func (g *edging) ask(ctx context.Context, parent cid.Cid) error {
+	if g.nodes[parent] != nil {
+		return nil
+	}
+	n, err := g.api.Node(ctx, parent)
+	if err != nil {
+		return fmt.Errorf("the terms of %s: %w", parent, err)
+	}
+	if n.Publisher == g.owner && n.Name == g.name {
+		return nil
+	}
+	r := asks(n, g.kind)
+	if r == nil {
+		return nil
+	}
+	switch r.Stacking {
+	case credit.StackWeighted:
+		if r.RatePpm > 0 {
+			return fault.WithHint(fault.New(fault.Invalid, "%s@%s asks %d ppm of its share, and the share is what an attribution finds", n.Name, n.Version, r.RatePpm),
+				"this command takes no attribution: register the version with a statement of your own, \"cairn statement submit\"")
+		}
+	case credit.StackPool:
+		pool := r.Pool.Cid
+		if g.nodes[pool] == nil {
+			if g.nodes[pool], err = g.api.Node(ctx, pool); err != nil {
+				return fmt.Errorf("the pool of %s@%s: %w", n.Name, n.Version, err)
+			}
+		}
+		g.raise(pool, uint64(r.PoolPpm), fmt.Sprintf("%s@%s asks it for a pool", n.Name, n.Version))
+	default:
+		g.nodes[parent] = n
+		g.raise(parent, uint64(max(r.RatePpm, r.FloorPpm)), "its terms ask it")
+	}
+	return nil
+}
+
+// asks returns what a version asks of a child of the given kind; nil for nothing.
+// The fold decides the same way: a model pays for what it was trained on, a
+// dataset when derived versions are to pay.
+func asks(n *wire.Node, child manifests.Kind) *manifests.PaymentRules {
+	if n.Rules == nil || n.Rules.Payment == nil || child != manifests.KindModel && !n.Rules.Payment.ToDerived {
+		return nil
+	}
+	return n.Rules.Payment
+}
+
+// raise makes an edge that was not given at least ppm, and says so.
+func (g *edging) raise(to cid.Cid, ppm uint64, why string) {
+	if g.given[to] || ppm <= g.weights[to] {
+		return
+	}
+	g.weights[to] = ppm
+	if !g.env.json {
+		g.env.warn("note: %d ppm of the revenue flow on to %s@%s: %s", ppm, g.nodes[to].Name, g.nodes[to].Version, why)
+	}
+}
+
+// floors adds edges to ancestors that set a floor which is not reached through
+// the parents.
+func (g *edging) floors(ctx context.Context) error {
+	type reach struct{ eff, floor uint64 }
+	reached := make(map[cid.Cid]reach)
+	for id, w := range g.weights {
+		for _, f := range g.nodes[id].Floors {
+			r := reached[f.Statement.Cid]
+			hi, lo := bits.Mul64(w, f.Eff)
+			eff, _ := bits.Div64(hi, lo, credit.PPM) // w ≤ 10^6, so hi < 10^6
+			r.eff, r.floor = r.eff+eff, f.FloorPpm*(credit.EffOne/credit.PPM)
+			reached[f.Statement.Cid] = r
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(reached), func(a, b cid.Cid) int { return slices.Compare(a.Bytes(), b.Bytes()) }) {
+		r := reached[id]
+		if direct := g.weights[id] * (credit.EffOne / credit.PPM); r.eff+direct >= r.floor {
+			continue
+		}
+		if g.nodes[id] == nil {
+			n, err := g.api.Node(ctx, id)
+			if err != nil {
+				return fmt.Errorf("an ancestor that set a floor: %w", err)
+			}
+			g.nodes[id] = n
+		}
+		if n := g.nodes[id]; n.Publisher == g.owner && n.Name == g.name {
+			continue
+		}
+		const unit = credit.EffOne / credit.PPM
+		g.raise(id, (r.floor-r.eff+unit-1)/unit, "it set a floor, and less would reach it through the others")
+	}
+	return nil
+}
+
+// edges returns what was found. More than the whole is fault.Invalid.
+func (g *edging) edges(ctx context.Context) (edges, error) {
+	if err := g.floors(ctx); err != nil {
+		return edges{}, err
+	}
+	var out edges
+	sum := uint64(0)
+	for id, w := range g.weights {
+		if w > 0 {
+			sum += w // at most 1,024 times 10^6
+			out.list = append(out.list, manifests.Edge{Statement: cjson.CID{Cid: id}, Weight: strconv.FormatUint(w, 10)})
+		}
+	}
+	if sum > credit.PPM {
+		return edges{}, fault.New(fault.Invalid, "the edges add up to %d parts per million, more than the whole", sum)
+	}
+	if len(out.list) > 0 {
+		slices.SortFunc(out.list, func(a, b manifests.Edge) int { return compareCIDs(a.Statement, b.Statement) })
+		out.self, out.total = strconv.FormatUint(credit.PPM-sum, 10), strconv.Itoa(credit.PPM)
+	}
+	return out, nil
+}
+
+// same compares edges with those of a registered version.
+func (e edges) same(d []wire.Edge) bool {
+	return slices.EqualFunc(e.list, d, func(a manifests.Edge, b wire.Edge) bool {
+		return a.Statement == b.Statement && a.Weight == b.Weight && a.Share == b.Share
+	})
+}
