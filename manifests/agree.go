@@ -119,6 +119,18 @@ func Documents(s *Statement, manifest, termsDocument []byte) (*Manifest, *terms.
 	return m, t, nil
 }
 
+// AgreeTerms reads a terms document and reports whether rules are what it sets.
+func AgreeTerms(rules *Rules, termsDocument []byte) error {
+	t, err := terms.Decode(termsDocument)
+	if err != nil {
+		return fmt.Errorf("the terms: %w", err)
+	}
+	if !sameRules(rules, RulesOf(t)) {
+		return &FieldError{Path: "predicate.rules", Msg: "differs from what the terms set"}
+	}
+	return nil
+}
+
 func sameRules(a, b *Rules) bool {
 	if a == nil || b == nil {
 		return a == b

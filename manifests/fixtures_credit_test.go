@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -259,5 +260,30 @@ func TestBody(t *testing.T) {
 	r.Period = "2026-10"
 	if got, err := manifests.New(&r).Body(); err != nil || got == want {
 		t.Errorf("another period: %s, %v", got, err)
+	}
+}
+
+// TestFormatDocumentNamesTheKinds keeps a kind from being added without its
+// section and its subject.
+func TestFormatDocumentNamesTheKinds(t *testing.T) {
+	b, err := os.ReadFile("FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(b)
+	_, subjects, _ := strings.Cut(doc, "\n### Subject\n")
+	subjects, _, _ = strings.Cut(subjects, "\n### ")
+	for _, k := range manifests.Kinds() {
+		name := "`" + string(k) + "`"
+		if !strings.Contains(subjects, name) {
+			t.Errorf("no subject of %s", k)
+		}
+		found := false
+		for line := range strings.Lines(doc) {
+			found = found || strings.HasPrefix(line, "### ") && strings.Contains(line, name)
+		}
+		if !found {
+			t.Errorf("no section of %s", k)
+		}
 	}
 }

@@ -57,9 +57,10 @@ func validateSubjects(p *field.Problems, subjects []Subject) {
 }
 
 // CheckSubject reports whether subject[0] is what the predicate is about, for a
-// statement that passed [Statement.Validate]: the data root for a contribution,
-// the statement for an attestation, the identity for a profile or key, the
-// origin for a registry. The error wraps [ErrSubject].
+// statement that passed [Statement.Validate]: data for a contribution, a model
+// and an attribution, another statement for the kinds that are about one, the
+// identity or the origin for those that are about these. FORMAT.md has the
+// table. The error wraps [ErrSubject].
 func (s *Statement) CheckSubject() error {
 	if len(s.Subject) == 0 {
 		return fault.Mark(fault.Invalid, fmt.Errorf("%w: there is none", ErrSubject))

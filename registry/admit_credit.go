@@ -63,13 +63,9 @@ func (r *Registry) admitPayout(ctx context.Context, p *manifests.Payout) error {
 	if err != nil {
 		return fmt.Errorf("the payout's lines %s: %w", p.Lines, err)
 	}
-	lines, err := ledger.PayoutLines(csv)
+	lines, err := ledger.PayoutLines(csv, p.N, p.TotalMinor)
 	if err != nil {
 		return fmt.Errorf("the payout's lines %s: %w", p.Lines, err)
-	}
-	total, err := credit.ParseAmount(p.TotalMinor)
-	if err != nil {
-		return err
 	}
 	least, err := credit.ParseAmount(p.MinMinor)
 	if err != nil {
@@ -84,7 +80,7 @@ func (r *Registry) admitPayout(ctx context.Context, p *manifests.Payout) error {
 		if err != nil {
 			return err
 		}
-		if err := payable.Check(lines, p.N, total, least); err != nil {
+		if err := payable.Check(lines, least); err != nil {
 			return fault.WithHint(fault.New(fault.Conflict, "the payout does not hold:\n%s", err.Error()),
 				"\"cairn payout create\" pays what is payable after the last closed period")
 		}

@@ -76,8 +76,11 @@ func (r *Registry) open(envelope []byte) (*sign.Envelope, *manifests.Statement, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("the statement: %w", err)
 	}
-	_, allowed := s.Signers()
-	e, err := sign.Normalize(envelope, allowed)
+	candidates, err := r.candidates(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := sign.Normalize(envelope, candidates)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the envelope: %w", err)
 	}
@@ -90,6 +93,23 @@ func (r *Registry) open(envelope []byte) (*sign.Envelope, *manifests.Statement, 
 	return e, s, nil
 }
 
+// candidates are the keys that may have signed s, as the log stands.
+func (r *Registry) candidates(s *manifests.Statement) (ids []sign.KeyID, err error) {
+	if !s.StateSigners() {
+		_, ids = s.Signers()
+		return ids, nil
+	}
+	err = r.View(func(v *index.Snapshot) error {
+		state, err := v.Fold()
+		if err != nil {
+			return err
+		}
+		ids, err = fold.Candidates(state, s)
+		return err
+	})
+	return ids, err
+}
+
 func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte, s *manifests.Statement) (*Submitted, error) {
 	id := manifests.StatementCID(e.Payload)
 	if s.Kind == manifests.KindPayout {
@@ -97,7 +117,7 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 		r.paying.Lock()
 		defer r.paying.Unlock()
 	}
-	if out, err := r.known(id, e); out != nil || err != nil {
+	if out, err := r.known(id, e, s); out != nil || err != nil {
 		return out, err
 	}
 	if err := r.stalled(); err != nil {
@@ -111,10 +131,8 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := s.Predicate.(*manifests.Contribution); ok {
-		if err := r.admit(ctx, s, c); err != nil {
-			return nil, err
-		}
+	if err := r.admit(ctx, s); err != nil {
+		return nil, err
 	}
 	if err := r.foresee(leaf, encoded); err != nil {
 		return nil, err
@@ -142,7 +160,7 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if _, err := r.wait(ctx, i+1); err != nil {
 		return nil, err
 	}
-	return r.answer(i, id)
+	return r.answer(i, id, s)
 }
 
 // stalled keeps the door shut while the follower does not go on: an entry would
@@ -161,38 +179,78 @@ func (r *Registry) stalled() error {
 }
 
 // known answers for a statement that is decided and whose signers are all
-// recorded; nil when it has to be logged.
-func (r *Registry) known(id cid.Cid, e *sign.Envelope) (*Submitted, error) {
+// recorded, and for a payment that was stated before in the same words; nil when
+// it has to be logged.
+func (r *Registry) known(id cid.Cid, e *sign.Envelope, s *manifests.Statement) (*Submitted, error) {
 	var st index.Statement
-	err := r.View(func(s *index.Snapshot) (err error) {
-		st, err = s.Statement(id)
+	repeats := false
+	err := r.View(func(v *index.Snapshot) (err error) {
+		if st, err = v.Statement(id); !errors.Is(err, fault.NotFound) {
+			return err
+		}
+		first, ok, err := stated(v, s)
+		if err != nil || !ok {
+			return err
+		}
+		repeats, id = true, first
+		st, err = v.Statement(first)
 		return err
 	})
-	if errors.Is(err, fault.NotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil || !st.Statement.Defined() {
 		return nil, err
 	}
-	if st.Verdict == fold.Accepted {
-		for _, s := range e.Signatures {
-			if !slices.ContainsFunc(st.Signers, func(o index.Signer) bool { return o.ID == s.KeyID }) {
+	if st.Verdict == fold.Accepted && !repeats {
+		for _, sig := range e.Signatures {
+			if !slices.ContainsFunc(st.Signers, func(o index.Signer) bool { return o.ID == sig.KeyID }) {
 				return nil, nil
 			}
 		}
 	}
-	return r.answer(st.Index, id)
+	return r.answer(st.Index, id, s)
 }
 
-// answer describes the entry at index i. A duplicate is answered with the entry
-// that decided the statement.
-func (r *Registry) answer(i uint64, id cid.Cid) (*Submitted, error) {
+// stated returns the payment that has the key of s and says the same; false for
+// none, and for what is no payment.
+func stated(v *index.Snapshot, s *manifests.Statement) (first cid.Cid, ok bool, err error) {
+	key := ""
+	switch p := s.Predicate.(type) {
+	case *manifests.Revenue:
+		key = p.Key
+	case *manifests.Payout:
+		key = p.Key
+	default:
+		return cid.Undef, false, nil
+	}
+	state, err := v.Fold()
+	if err != nil {
+		return cid.Undef, false, err
+	}
+	body, err := s.Body()
+	if err != nil {
+		return cid.Undef, false, err
+	}
+	p, ok, err := state.Payment(string(s.Kind), key)
+	return p.Statement, ok && p.Body == body, err
+}
+
+// answer describes the entry at index i of the statement id. A duplicate is
+// answered with the entry that decided the statement, or the payment that it
+// repeats.
+func (r *Registry) answer(i uint64, id cid.Cid, stmt *manifests.Statement) (*Submitted, error) {
 	var e index.Entry
 	err := r.View(func(s *index.Snapshot) (err error) {
 		if e, err = s.Entry(i); err != nil || e.Verdict != fold.Duplicate {
 			return err
 		}
 		st, err := s.Statement(id)
+		if errors.Is(err, fault.NotFound) {
+			first, ok, failed := stated(s, stmt)
+			if failed != nil || !ok {
+				return errors.Join(err, failed)
+			}
+			id = first
+			st, err = s.Statement(first)
+		}
 		if err != nil {
 			return err
 		}
@@ -236,27 +294,59 @@ func (r *Registry) foresee(leaf, envelope []byte) error {
 		case fold.HandleTaken:
 			err = fault.WithHint(err, "choose another handle")
 		case fold.Reference:
-			err = fault.WithHint(err, "every statement that is named must have been accepted in this log before")
+			err = fault.WithHint(err, "every statement that is named must have been accepted in this log before, and be of a kind that can stand there")
+		case fold.Underpaid, fold.Floor:
+			err = fault.WithHint(err, "the terms of a parent ask for an edge of a larger weight")
+		case fold.PastPeriod:
+			err = fault.WithHint(err, "an agreement begins at the earliest with the period after the open one")
+		case fold.KeyTaken:
+			err = fault.WithHint(err, "another payment has this key; a payment is stated once")
 		}
 		return err
 	})
 }
 
-// admit checks a contribution's content: manifest and terms are there and agree
-// with the statement, licence identifiers are known, the dataset's DAG is
-// complete, and its files, bytes and counts are those the manifest claims.
-func (r *Registry) admit(ctx context.Context, s *manifests.Statement, c *manifests.Contribution) error {
-	mb, err := r.cfg.Blocks.Block(ctx, c.Dataset.Manifest.Cid)
-	if err != nil {
-		return fmt.Errorf("the manifest: %w", err)
+// admit checks what a statement names beside other statements: that it is in the
+// store, and agrees with what the statement repeats of it.
+func (r *Registry) admit(ctx context.Context, s *manifests.Statement) error {
+	has := func(what string, c cid.Cid) error {
+		if _, err := r.cfg.Blocks.Size(ctx, c); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
 	}
-	tb, err := r.cfg.Blocks.Block(ctx, c.Terms.Cid)
+	switch p := s.Predicate.(type) {
+	case *manifests.Contribution:
+		return r.admitDataset(ctx, s, p)
+	case *manifests.Model:
+		return r.admitModel(ctx, p)
+	case *manifests.Attribution:
+		return has("the scores", p.Scores.Cid)
+	case *manifests.Payout:
+		return has("the lines", p.Lines.Cid)
+	}
+	return nil
+}
+
+// admitModel checks a model's terms, and that its rules are those that they set.
+// Its artifact may be elsewhere.
+func (r *Registry) admitModel(ctx context.Context, m *manifests.Model) error {
+	b, err := r.cfg.Blocks.Block(ctx, m.Terms.Cid)
 	if err != nil {
 		return fmt.Errorf("the terms: %w", err)
 	}
-	m, t, err := manifests.Documents(s, mb, tb)
-	if err != nil {
+	if err := manifests.AgreeTerms(m.Rules, b); err != nil {
 		return err
+	}
+	return r.admitTerms(ctx, b)
+}
+
+// admitTerms checks what a terms document names: identifiers of licences, and a
+// licence's text.
+func (r *Registry) admitTerms(ctx context.Context, document []byte) error {
+	t, err := terms.Decode(document)
+	if err != nil {
+		return fmt.Errorf("the terms: %w", err)
 	}
 	if _, _, err := terms.ParseExpression(t.Base.SPDX); err != nil {
 		return fmt.Errorf("the terms: %w", err)
@@ -265,6 +355,28 @@ func (r *Registry) admit(ctx context.Context, s *manifests.Statement, c *manifes
 		if _, err := r.cfg.Blocks.Size(ctx, t.Base.Text.Cid); err != nil {
 			return fmt.Errorf("the licence text: %w", err)
 		}
+	}
+	return nil
+}
+
+// admitDataset checks a contribution's content: manifest and terms are there and agree
+// with the statement, licence identifiers are known, the dataset's DAG is
+// complete, and its files, bytes and counts are those the manifest claims.
+func (r *Registry) admitDataset(ctx context.Context, s *manifests.Statement, c *manifests.Contribution) error {
+	mb, err := r.cfg.Blocks.Block(ctx, c.Dataset.Manifest.Cid)
+	if err != nil {
+		return fmt.Errorf("the manifest: %w", err)
+	}
+	tb, err := r.cfg.Blocks.Block(ctx, c.Terms.Cid)
+	if err != nil {
+		return fmt.Errorf("the terms: %w", err)
+	}
+	m, _, err := manifests.Documents(s, mb, tb)
+	if err != nil {
+		return err
+	}
+	if err := r.admitTerms(ctx, tb); err != nil {
+		return err
 	}
 	if c.Attachments.Defined() {
 		if err := unixfs.Closure(ctx, r.cfg.Blocks, []cid.Cid{c.Attachments.Cid}, 0, false, func(cid.Cid, []byte) error { return nil }); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"io/fs"
@@ -56,6 +57,10 @@ func TestScripts(t *testing.T) {
 			"sametree":    cmdSameTree,
 			"mkfifo":      cmdMkfifo,
 			"fill":        cmdFill,
+			"glob":        cmdGlob,
+			"pick":        cmdPick,
+			"edit":        cmdEdit,
+			"nowhere":     cmdNowhere,
 		},
 	})
 }
@@ -336,4 +341,74 @@ func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
 	for i := range n {
 		ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d.txt", i)), []byte(fmt.Sprintln("file", i)), 0o666))
 	}
+}
+
+// glob VAR PATTERN puts the one path that matches into an environment variable.
+func cmdGlob(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: glob var pattern")
+	}
+	names, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if len(names) != 1 {
+		ts.Fatalf("%s matches %q, want one path", args[1], names)
+	}
+	ts.Setenv(args[0], names[0])
+}
+
+// edit FILE OLD NEW replaces a text that must be in the file.
+func cmdEdit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: edit file old new")
+	}
+	name := ts.MkAbs(args[0])
+	b, err := os.ReadFile(name)
+	ts.Check(err)
+	if !bytes.Contains(b, []byte(args[1])) {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(name, bytes.ReplaceAll(b, []byte(args[1]), []byte(args[2])), 0o600))
+}
+
+// nowhere DIR TEXT looks for a text in the files below DIR, as it is and as
+// base64 has it at any offset, and fails when it is there.
+func cmdNowhere(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: nowhere dir text")
+	}
+	forms := [][]byte{[]byte(args[1])}
+	for shift := range 3 {
+		b := base64.StdEncoding.EncodeToString(append(make([]byte, shift), args[1]...))
+		forms = append(forms, []byte(b[4:len(b)-4])) // the ends depend on what is around
+	}
+	found := ""
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, f := range forms {
+			if bytes.Contains(b, f) {
+				found = path
+			}
+		}
+		return err
+	}))
+	if neg != (found != "") {
+		ts.Fatalf("nowhere %q: found in %q", args[1], found)
+	}
+}
+
+// pick VAR MEMBER puts the first string of that name in the JSON text of an
+// environment variable in the variable's place.
+func cmdPick(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pick var member")
+	}
+	_, rest, ok := strings.Cut(ts.Getenv(args[0]), `"`+args[1]+`":"`)
+	value, _, closed := strings.Cut(rest, `"`)
+	if !ok || !closed {
+		ts.Fatalf("$%s has no %s", args[0], args[1])
+	}
+	ts.Setenv(args[0], value)
 }

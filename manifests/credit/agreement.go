@@ -42,7 +42,7 @@ func (l *Ledger) AddAgreement(a Agreement) error {
 	if a.Effective < l.first || a.Effective > lastPeriod || !a.Retroactive && a.Effective <= l.open {
 		return fault.New(fault.Invalid, "%s: %d is no period that is ahead", a.Statement, a.Effective)
 	}
-	v := agreement{id: a.Statement, work: work, effective: a.Effective, retro: a.Retroactive, supersedes: none, missing: map[uint32]bool{}}
+	v := agreement{work: work, effective: a.Effective, retro: a.Retroactive, supersedes: none, missing: map[uint32]bool{}}
 	if a.Supersedes != "" {
 		s, ok := l.agreementIDs[a.Supersedes]
 		if !ok || l.agreements[s].work != work {
@@ -120,9 +120,9 @@ func (l *Ledger) AgreementState(statement string) (complete bool, from Period, e
 
 // sharesAt returns who shares what node n keeps of revenue of period p: the
 // newest agreement of its work that was completed after n, or that n names, and
-// that is in effect in p; else the contributors of n. retro, unless none, is an
-// agreement that counts as if it took effect when it says.
-func (l *Ledger) sharesAt(n uint32, p Period, retro uint32) (s shares, agreed bool) {
+// that is in effect in p; else the contributors of n. retro are agreements that
+// count as if they took effect when they say.
+func (l *Ledger) sharesAt(n uint32, p Period, retro []uint32) (s shares, agreed bool) {
 	v := &l.nodes[n]
 	if len(l.complete) == 0 {
 		return v.shares, false
@@ -143,10 +143,10 @@ func (l *Ledger) sharesAt(n uint32, p Period, retro uint32) (s shares, agreed bo
 	return v.shares, false
 }
 
-func (l *Ledger) inEffect(id uint32, p Period, retro uint32) bool {
+func (l *Ledger) inEffect(id uint32, p Period, retro []uint32) bool {
 	a := &l.agreements[id]
 	from := a.from
-	if id == retro {
+	if slices.Contains(retro, id) {
 		from = a.effective
 	}
 	return a.inForce && from <= p

@@ -36,9 +36,6 @@ func FromInt64(v int64) Amount {
 	return Amount{lo: uint64(v)}
 }
 
-// MaxAmount returns 2^128−1, the largest Amount.
-func MaxAmount() Amount { return Amount{hi: ^uint64(0), lo: ^uint64(0)} }
-
 // ParseAmount reads a decimal integer of the form -?(0|[1-9][0-9]*), without
 // "-0". Anything else is fault.Invalid, and so is a number that does not fit.
 func ParseAmount(s string) (Amount, error) {

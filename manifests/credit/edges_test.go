@@ -64,6 +64,7 @@ func TestCheckEdges(t *testing.T) {
 			credit.Parent{Statement: "b", Work: "wk:child", Weight: 900_000}), ""},
 		{"floor of a parent", child(credit.Parent{Statement: "a", Weight: 9, Rules: &credit.EdgeRules{FloorPpm: 10}}), credit.UnderFloor},
 		{"floor of an ancestor", child(credit.Parent{Statement: "b", Weight: 100_000, Ancestors: []credit.Ancestor{{"a", "wk:a", 20_000, credit.EffOne / 10}}}), credit.UnderFloor},
+		{"own work is outside the floor", child(credit.Parent{Statement: "a", Work: "wk:child", Weight: 9, Rules: &credit.EdgeRules{FloorPpm: 10}}), ""},
 		{"floor met by an edge of its own", child(
 			credit.Parent{Statement: "a", Weight: 10_000, Rules: &credit.EdgeRules{FloorPpm: 20_000}},
 			credit.Parent{Statement: "b", Weight: 100_000, Ancestors: []credit.Ancestor{{"a", "wk:a", 20_000, credit.EffOne / 10}}}), ""},

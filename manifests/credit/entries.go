@@ -2,6 +2,8 @@ package credit
 
 import (
 	"iter"
+	"slices"
+	"strings"
 )
 
 // A Posting is one side of an entry. Amount is in fine units; debits are
@@ -24,18 +26,18 @@ type Entry struct {
 	ID       string // the statement, or engine/period/currency and a word
 	Period   Period
 	Currency Currency
-	Kind     string // income, receipt, refund, chargeback, allocation, retained, moves, payout, return
+	Kind     string // income, receipt, refund, chargeback, allocation, retained, moves, adjustment, payout, return
 	Postings []Posting
 }
 
 // Entries returns the double entries of the run, in a fixed order: its events,
 // their receipts, the division, what is retained, what moved out of held
-// credit, and payments. After all runs up to this one, the balance of
+// credit, adjustments, and payments. After all runs up to this one, the balance of
 // payable:<party> is the negative of the party's closing balance, and that of
 // revenue:<statement> is 0.
 //
-// The entry of the division has a posting for each line, node after node; at a
-// million payees it takes hundreds of megabytes.
+// The entry of the division has a posting for each payee: at a million of them
+// it takes some hundred megabytes while it is yielded.
 func (r *Run) Entries() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		entry := func(id, kind string, ps []Posting) bool {
@@ -63,6 +65,11 @@ func (r *Run) Entries() iter.Seq[Entry] {
 			!entry(own+"/retained", "retained", r.retainedPostings()) ||
 			!entry(own+"/moves", "moves", r.movePostings()) {
 			return
+		}
+		for _, a := range r.adjustments() {
+			if !entry(a.id, "adjustment", a.postings) {
+				return
+			}
 		}
 		for _, id := range r.book.payouts[r.period] {
 			m := r.book.moved[id]
@@ -113,35 +120,41 @@ func (r *Run) eventPostings(e *event) []Posting {
 
 func (r *Run) licensee(n uint32) string { return r.l.parties.str(r.l.nodes[n].publisher) }
 
+// allocationPostings divides the revenue among payees, what is held and what is
+// retained.
 func (r *Run) allocationPostings() []Posting {
+	r.build()
 	var ps []Posting
-	for i := range r.rows {
-		if v := &r.rows[i]; !v.direct.isZero() {
-			ps = append(ps, Posting{"revenue:" + r.l.ids.str(v.node), v.direct.amount()})
+	post := func(account string, id []byte, v int128) {
+		if !v.isZero() {
+			ps = append(ps, Posting{account + string(id), v.amount()})
 		}
+	}
+	for i := range r.rows {
+		post("revenue:", r.l.ids.text(r.rows[i].node), r.rows[i].direct)
+	}
+	for _, party := range r.payees {
+		var sum int128
+		for _, ref := range r.lines[r.first[party]:r.first[party+1]] {
+			if r.state(int(ref.block), int(ref.slot)-r.blocks[ref.block].slot) == Credited {
+				sum = sum.plus(r.slots[ref.slot])
+			}
+		}
+		post("payable:", r.l.parties.text(party), sum.neg())
 	}
 	for i := range r.blocks {
 		b := &r.blocks[i]
 		if b.retained {
-			if kept := b.kept(); !kept.isZero() {
-				ps = append(ps, Posting{"retained:" + r.l.ids.str(b.node), kept.neg().amount()})
-			}
+			post("retained:", r.l.ids.text(b.node), b.kept().neg())
 			continue
 		}
 		var held int128
-		amounts := r.amounts(b)
-		for j, party := range r.l.partiesOf(b.shares) {
-			switch {
-			case amounts[j].isZero():
-			case r.state(i, j) == Held:
-				held = held.plus(amounts[j])
-			default:
-				ps = append(ps, Posting{"payable:" + r.l.parties.str(party), amounts[j].neg().amount()})
+		for j, v := range r.amounts(b) {
+			if r.state(i, j) == Held {
+				held = held.plus(v)
 			}
 		}
-		if !held.isZero() {
-			ps = append(ps, Posting{"held:" + r.l.ids.str(b.node), held.neg().amount()})
-		}
+		post("held:", r.l.ids.text(b.node), held.neg())
 	}
 	return ps
 }
@@ -160,10 +173,39 @@ func (r *Run) retainedPostings() []Posting {
 	return ps
 }
 
+type adjustmentEntry struct {
+	id       string
+	postings []Posting
+}
+
+// adjustments returns the adjustments that the run posts, by their texts. Those
+// who gain are owed what the others are owed less.
+func (r *Run) adjustments() []adjustmentEntry {
+	at := map[uint32]int{}
+	var out []adjustmentEntry
+	for _, m := range r.moves {
+		if m.kind != Adjusted {
+			continue
+		}
+		i, ok := at[m.of]
+		if !ok {
+			i = len(out)
+			at[m.of] = i
+			out = append(out, adjustmentEntry{id: string(r.l.textOf(m))})
+		}
+		out[i].postings = append(out[i].postings, Posting{"payable:" + r.l.parties.str(m.party), m.amount.neg().amount()})
+	}
+	slices.SortFunc(out, func(a, b adjustmentEntry) int { return strings.Compare(a.id, b.id) })
+	return out
+}
+
 func (r *Run) movePostings() []Posting {
 	var ps []Posting
 	for _, m := range r.moves {
-		held := "held:" + r.l.ids.str(m.node)
+		if m.kind == Adjusted {
+			continue
+		}
+		held := "held:" + r.l.ids.str(m.of)
 		if m.kind == Forfeited {
 			continue // Σ forfeited = Σ reallocated, on the same account
 		}

@@ -93,7 +93,6 @@ func (l *Ledger) AddEvent(e Event) error {
 			}
 		}
 		income.settled = settled
-		v.reverse = of
 		b.receipts[l.open] = append(b.receipts[l.open], id)
 	case Refund, Chargeback:
 		of := l.eventIDs[e.Of]
@@ -102,7 +101,6 @@ func (l *Ledger) AddEvent(e Event) error {
 		if err != nil || sum.Cmp(income.NetMinor) > 0 {
 			return fault.New(fault.Invalid, "%s: more is reversed than %s brought", e.Statement, e.Of)
 		}
-		v.reverse = of
 		if !income.counted {
 			income.waiting = append(income.waiting, id)
 		} else if err := l.count(b, id, &v, nil); err != nil {
@@ -162,7 +160,7 @@ func (l *Ledger) checkEvent(e Event) (event, *book, error) {
 	if err != nil {
 		return event{}, nil, err
 	}
-	v := event{Event: e, node: n, reverse: none, fine: fine}
+	v := event{Event: e, node: n, fine: fine}
 	switch e.Kind {
 	case Income:
 		if e.Of != "" {
@@ -283,12 +281,15 @@ func (l *Ledger) AddPayout(p Payout) error {
 	v := payout{Payout: p, lines: make([]movedPayout, len(p.Lines)), done: make([]bool, len(p.Lines))}
 	v.Lines = nil
 	for i, line := range p.Lines {
-		id := l.parties.find(line.Payee)
 		fine, err := b.cur.Fine(line.AmountMinor)
-		if id == none || err != nil || !fine.InLimit() || fine.Sign() <= 0 {
-			return fault.New(fault.Invalid, "payout %s: line %d has no known payee or no amount", p.Statement, i)
+		if err != nil || !fine.InLimit() || fine.Sign() <= 0 || checkID("payee", line.Payee) != nil {
+			return fault.New(fault.Invalid, "payout %s: line %d has no payee or no amount", p.Statement, i)
 		}
-		v.lines[i] = movedPayout{p.Statement, i, p.Rail, id, fine}
+		v.lines[i] = movedPayout{p.Statement, p.Rail, none, fine}
+	}
+	// Who was paid and never had credit has a negative balance now.
+	for i, line := range p.Lines {
+		v.lines[i].party, _ = l.parties.add(line.Payee)
 	}
 	l.payoutIDs[p.Statement] = uint32(len(l.payouts))
 	l.payouts = append(l.payouts, v)

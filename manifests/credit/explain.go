@@ -102,23 +102,33 @@ func (x *explainer) mark() {
 	x.leads = make([]bool, x.root+1)
 	for n := range x.leads {
 		id := uint32(n)
-		kept, retained := x.flow.kept[n], x.flow.retained[id]
-		if x.flow.in[n].isZero() && retained.isZero() && id != x.root {
-			continue
-		}
-		if !kept.isZero() || !retained.isZero() {
-			s, _ := x.l.sharesAt(id, x.period, none)
+		if !x.flow.kept[n].isZero() || !x.flow.retained[id].isZero() {
+			s, _ := x.l.sharesAt(id, x.period, nil)
 			x.leads[n] = slices.Contains(x.l.partiesOf(s), x.party)
 		}
-		v := &x.l.nodes[n]
-		for i := v.edge0; i < v.edge0+v.edges && !x.leads[n]; i++ {
-			to := x.l.edgeTo[i]
-			x.leads[n] = x.leads[to] && !x.flow.in[to].isZero()
-		}
-		if v.pool != none && v.withdrawn != 0 && v.withdrawn <= x.period && x.leads[v.pool] {
-			x.leads[n] = true
+		x.leads[n] = x.leads[n] || x.sends(id, x.flow.in[n], false) || id == x.root && x.sends(id, x.source.upstream, true)
+	}
+}
+
+// sends reports whether a part of a, at node n, goes to a node that leads to the
+// party.
+func (x *explainer) sends(n uint32, a int128, retained bool) bool {
+	if a.isZero() {
+		return false
+	}
+	v := &x.l.nodes[n]
+	to := x.l.edgeTo[v.edge0 : v.edge0+v.edges]
+	pool := !retained && v.pooled(x.period) && x.leads[v.pool]
+	if !pool && !slices.ContainsFunc(to, func(p uint32) bool { return x.leads[p] }) {
+		return false
+	}
+	up, kept := x.l.splitNode(&x.s, n, a.amount())
+	for i, part := range up {
+		if x.leads[to[i]] && !part.IsZero() {
+			return true
 		}
 	}
+	return pool && !kept.IsZero()
 }
 
 // hops returns what happened at node n: one hop, or two where revenue arrived
@@ -146,14 +156,14 @@ func (x *explainer) hop(n uint32, in int128, retained bool) Hop {
 			h.Edges = append(h.Edges, HopEdge{l.ids.str(to), l.edgeWeight[int(v.edge0)+i], v.total, a})
 		}
 	}
-	if !retained && v.pool != none && v.withdrawn != 0 && v.withdrawn <= x.period {
+	if !retained && v.pooled(x.period) {
 		if x.leads[v.pool] && !kept.IsZero() {
 			h.Edges = append(h.Edges, HopEdge{Statement: l.ids.str(v.pool), Total: v.total, Amount: kept})
 		}
 		return h
 	}
 	h.Kept = kept
-	s, _ := l.sharesAt(n, x.period, none)
+	s, _ := l.sharesAt(n, x.period, nil)
 	if i := l.slot(s, x.party); i >= 0 {
 		h.Weight, h.Total = l.shareWeight[i], s.total
 		h.Amount = x.s.split(kept, l.weights(s), s.total)[i-int(s.first)]
@@ -217,7 +227,7 @@ func (l *Ledger) Simulate(n Node, p Period, fine Amount, settlement Settlement) 
 		if f.kept[id].isZero() {
 			continue
 		}
-		list, _ := l.sharesAt(uint32(id), p, none)
+		list, _ := l.sharesAt(uint32(id), p, nil)
 		for i, a := range s.split(f.kept[id].amount(), l.weights(list), list.total) {
 			party := l.partiesOf(list)[i]
 			sums[party] = sums[party].plus(narrow(a))

@@ -24,6 +24,9 @@ func (l *Ledger) splitNode(s *nodeSplitter, n uint32, a Amount) (up []Amount, ke
 	return parts[:v.edges], parts[v.edges]
 }
 
+// pooled reports whether a pool gets what the node keeps of revenue of p.
+func (v *node) pooled(p Period) bool { return v.pool != none && v.withdrawn != 0 && v.withdrawn <= p }
+
 // A source is revenue that arrives at a node.
 type source struct{ gross, upstream int128 }
 
@@ -63,7 +66,7 @@ func (l *Ledger) pass(direct map[uint32]source, p Period) flow {
 			continue
 		}
 		kept := push(n, f.in[n])
-		if v := &l.nodes[n]; v.withdrawn != 0 && v.withdrawn <= p && v.pool != none {
+		if v := &l.nodes[n]; v.pooled(p) {
 			f.in[v.pool] = f.in[v.pool].plus(kept)
 			kept = int128{}
 		}
@@ -108,7 +111,7 @@ type allocation struct {
 func (a *allocation) amounts(b *block) []int128 { return a.slots[b.slot : b.slot+int(b.shares.n)] }
 
 // allocate divides events, as at the end of any period not before them.
-func (l *Ledger) allocate(events []uint32, retro uint32) *allocation {
+func (l *Ledger) allocate(events []uint32, retro []uint32) *allocation {
 	bySnapshot := map[Period][2]map[uint32]source{}
 	var snapshots []Period
 	for _, id := range events {
@@ -158,7 +161,7 @@ func (l *Ledger) allocate(events []uint32, retro uint32) *allocation {
 
 // collect runs the two passes of a snapshot period and adds their blocks and
 // rows to a. It returns the number of slots so far.
-func (l *Ledger) collect(a *allocation, p Period, signs [2]map[uint32]source, retro uint32, slots int) int {
+func (l *Ledger) collect(a *allocation, p Period, signs [2]map[uint32]source, retro []uint32, slots int) int {
 	var flows []flow
 	for _, direct := range signs {
 		if len(direct) > 0 {

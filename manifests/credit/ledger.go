@@ -61,6 +61,9 @@ type Ledger struct {
 	resolutions map[string]bool
 	payouts     []payout
 	payoutIDs   map[string]uint32
+
+	adjustments interner
+	applied     map[runKey][]uint32 // agreements that adjust a run, in the order of the log
 }
 
 // shares is a list in shareParty and its companions.
@@ -83,7 +86,6 @@ type node struct {
 }
 
 type agreement struct {
-	id         string
 	work       uint32
 	shares     shares
 	effective  Period
@@ -103,13 +105,13 @@ type book struct {
 	gross    map[Period]Amount   // Σ|event| of that period
 	receipts map[Period][]uint32 // receipts by the period of their entry
 	payouts  map[Period][]uint32 // lines of payouts, and returned ones, by period
+	adjusted map[Period][]move   // what adjustments move, by the period of their entry
 	moved    []movedPayout
 }
 
 type event struct {
 	Event
 	node    uint32
-	reverse uint32 // the event it reverses, or none
 	fine    Amount // signed
 	counted bool
 	period  Period // in which it counts
@@ -120,7 +122,6 @@ type event struct {
 
 type ruling struct {
 	Ruling
-	id     string
 	from   Period
 	lasts  bool // a hold of a withdrawal, which does not lapse
 	shares shares
@@ -134,7 +135,6 @@ type payout struct {
 
 type movedPayout struct {
 	payout string
-	index  int
 	rail   string
 	party  uint32
 	fine   Amount // negative when it came back
@@ -150,6 +150,7 @@ func NewLedger(first Period) (*Ledger, error) {
 		first: first, open: first,
 		agreementIDs: map[string]uint32{}, complete: map[uint32][]uint32{}, rulings: map[uint32][]ruling{},
 		books: map[string]*book{}, eventIDs: map[string]uint32{}, resolutions: map[string]bool{}, payoutIDs: map[string]uint32{},
+		applied: map[runKey][]uint32{},
 	}, nil
 }
 
@@ -190,7 +191,7 @@ func (l *Ledger) AddCurrency(c Currency) error {
 		return fault.New(fault.Invalid, "the currency %s stands twice", c.Code)
 	}
 	l.currencies = append(l.currencies, c)
-	l.books[c.Code] = &book{cur: c, counted: map[Period][]uint32{}, gross: map[Period]Amount{}, receipts: map[Period][]uint32{}, payouts: map[Period][]uint32{}}
+	l.books[c.Code] = &book{cur: c, counted: map[Period][]uint32{}, gross: map[Period]Amount{}, receipts: map[Period][]uint32{}, payouts: map[Period][]uint32{}, adjusted: map[Period][]move{}}
 	return nil
 }
 
@@ -472,7 +473,7 @@ func (l *Ledger) AddResolution(r Resolution) error {
 	if n == none {
 		return fault.New(fault.Invalid, "%s: no statement %s", r.Statement, fault.Quote(r.Node))
 	}
-	v := ruling{Ruling: r.Ruling, id: r.Statement, from: l.open + 1}
+	v := ruling{Ruling: r.Ruling, from: l.open + 1}
 	switch r.Ruling {
 	case Hold, Release, Dismiss:
 		if len(r.Shares) > 0 || r.Total != 0 {

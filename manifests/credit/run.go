@@ -1,6 +1,8 @@
 package credit
 
 import (
+	"bytes"
+	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -73,6 +75,10 @@ type Run struct {
 	payees []uint32 // with a statement, sorted by text
 	first  []uint32 // by party: where its lines begin; one more at the end
 	lines  []lineRef
+	// What the lines of a block have in common, written once: the members
+	// before the state and those behind it.
+	text   []byte
+	textAt [][2]int // by block: begin and middle; one more at the end
 
 	hash       sync.Once
 	statements *tree
@@ -96,21 +102,31 @@ const (
 	Retained LineState = "retained" // the licensee keeps it: shown, never payable
 )
 
-// A MoveKind says how held credit moved.
+// A MoveKind says how credit moved that no line of the run brought.
 type MoveKind string
 
-// The kinds of moves. The first two add to the payee's credit, all but
-// Reallocated lower what is held for the payee.
+// The kinds of moves. All but Forfeited change the payee's credit, Adjusted up
+// or down; Released and Forfeited lower what is held for the payee.
 const (
 	Released    MoveKind = "released"
 	Reallocated MoveKind = "reallocated" // given to the payee by a resolution
 	Forfeited   MoveKind = "forfeited"   // taken from what was held for the payee by a resolution
+	Adjusted    MoveKind = "adjusted"    // the difference that an adjustment makes
 )
 
+// A move is of a node, or, when Adjusted, of an adjustment.
 type move struct {
-	party, node uint32
-	kind        MoveKind
-	amount      int128
+	party, of uint32
+	kind      MoveKind
+	amount    int128
+}
+
+// textOf returns the statement that a move is of.
+func (l *Ledger) textOf(m move) []byte {
+	if m.kind == Adjusted {
+		return l.adjustments.text(m.of)
+	}
+	return l.ids.text(m.of)
 }
 
 // Next returns the run of the next period; fault.NotFound while that period is
@@ -123,7 +139,7 @@ func (r *Runner) Next() (*Run, error) {
 	}
 	run := &Run{
 		l: l, period: p, book: r.book, open: r.balance, paid: map[uint32]int128{}, held: map[uint32]int128{},
-		allocation: l.allocate(r.book.counted[p], none),
+		allocation: l.allocate(r.book.counted[p], nil),
 	}
 	run.close = make([]int128, l.parties.len())
 	copy(run.close, r.balance)
@@ -133,7 +149,7 @@ func (r *Runner) Next() (*Run, error) {
 		*v, over = s, over || o
 	}
 	held := maps.Clone(r.held)
-	run.moves = l.moves(held, p)
+	run.moves = l.sortMoves(append(l.moves(held, p), r.book.adjusted[p]...))
 	for _, m := range run.moves {
 		if m.kind != Forfeited {
 			add(&run.close[m.party], m.amount)
@@ -192,7 +208,7 @@ func (l *Ledger) status(b *block, p Period) lineStatus {
 	}
 	s := lineStatus{held: l.onHold(b.node, p), signed: !b.agreed}
 	if s.signed {
-		_, agreed := l.sharesAt(b.node, p, none)
+		_, agreed := l.sharesAt(b.node, p, nil)
 		s.signed = !agreed
 	}
 	return s
@@ -215,8 +231,7 @@ func (l *Ledger) signedBy(slot int, p Period) bool {
 	return s != 0 && s <= p
 }
 
-// moves takes out of held what p releases or reallocates, and returns it,
-// sorted by party and statement.
+// moves takes out of held what p releases or reallocates, and returns it.
 func (l *Ledger) moves(held map[heldKey]int128, p Period) []move {
 	byNode := map[uint32][]uint32{}
 	for k := range held {
@@ -233,7 +248,7 @@ func (l *Ledger) moves(held map[heldKey]int128, p Period) []move {
 				continue
 			}
 		}
-		_, agreed := l.sharesAt(n, p, none)
+		_, agreed := l.sharesAt(n, p, nil)
 		for _, party := range parties {
 			if !agreed {
 				if i := l.slot(l.nodes[n].shares, party); i >= 0 && !l.signedBy(i, p) {
@@ -245,7 +260,6 @@ func (l *Ledger) moves(held map[heldKey]int128, p Period) []move {
 			delete(held, k)
 		}
 	}
-	l.sortMoves(out)
 	return out
 }
 
@@ -274,37 +288,22 @@ func (l *Ledger) reallocate(held map[heldKey]int128, n uint32, parties []uint32,
 	return out
 }
 
-// sortMoves orders moves by the texts of party and statement, then by kind.
-func (l *Ledger) sortMoves(ms []move) {
-	rank := func(in *interner, id func(move) uint32) map[uint32]int {
-		at := map[uint32]int{}
-		for _, m := range ms {
-			at[id(m)] = 0
-		}
-		ids := slices.Collect(maps.Keys(at))
-		in.sort(ids)
-		for i, v := range ids {
-			at[v] = i
-		}
-		return at
+// sortMoves orders moves by the texts of party and statement, then by kind, and
+// returns them.
+func (l *Ledger) sortMoves(ms []move) []move {
+	party := map[uint32]int{}
+	for _, m := range ms {
+		party[m.party] = 0
 	}
-	party := rank(&l.parties, func(m move) uint32 { return m.party })
-	node := rank(&l.ids, func(m move) uint32 { return m.node })
+	ids := slices.Collect(maps.Keys(party))
+	l.parties.sort(ids)
+	for i, v := range ids {
+		party[v] = i
+	}
 	slices.SortFunc(ms, func(a, b move) int {
-		if d := party[a.party] - party[b.party]; d != 0 {
-			return d
-		}
-		if d := node[a.node] - node[b.node]; d != 0 {
-			return d
-		}
-		switch {
-		case a.kind < b.kind:
-			return -1
-		case a.kind > b.kind:
-			return 1
-		}
-		return 0
+		return cmp.Or(party[a.party]-party[b.party], bytes.Compare(l.textOf(a), l.textOf(b)), cmp.Compare(a.kind, b.kind))
 	})
+	return ms
 }
 
 // Period returns the period of the run.

@@ -17,8 +17,8 @@ import (
 //
 //	Close = Open + Credit − Debit − Paid
 //
-// where Credit is the sum of the positive amounts of credited lines and of
-// released and reallocated moves, and −Debit that of the negative ones.
+// where Credit is the sum of the positive amounts of credited lines and of all
+// moves but forfeited ones, and −Debit that of the negative ones.
 type Statement struct {
 	Payee    string
 	Period   Period
@@ -44,7 +44,8 @@ type Line struct {
 	State     LineState
 }
 
-// A Move is held credit of one node that a run released or reallocated.
+// A Move is held credit of one node that a run released or reallocated, or the
+// difference that the adjustment named by Statement makes.
 type Move struct {
 	Statement string
 	Kind      MoveKind
@@ -79,6 +80,18 @@ func (r *Run) build() {
 			}
 		}
 		r.l.parties.sort(r.payees)
+		r.textAt = make([][2]int, len(r.blocks)+1)
+		for i := range r.blocks {
+			b := &r.blocks[i]
+			r.textAt[i][0] = len(r.text)
+			r.text = appendAmount(r.text, `","keptFine":"`, b.kept())
+			r.text = appendPeriod(append(r.text, `","period":"`...), b.snapshot)
+			r.textAt[i][1] = len(r.text)
+			r.text = append(append(r.text, `","statement":"`...), r.l.ids.text(b.node)...)
+			r.text = strconv.AppendUint(append(r.text, `","total":"`...), b.shares.total, 10)
+			r.text = append(r.text, `","weight":"`...)
+		}
+		r.textAt[len(r.blocks)][0] = len(r.text)
 	})
 }
 
@@ -136,7 +149,7 @@ func (r *Run) Statement(i int) Statement {
 		})
 	}
 	for _, m := range r.movesOf(p) {
-		s.Moves = append(s.Moves, Move{r.l.ids.str(m.node), m.kind, m.amount.amount()})
+		s.Moves = append(s.Moves, Move{string(r.l.textOf(m)), m.kind, m.amount.amount()})
 	}
 	credit, debit := r.credit(p)
 	s.Credit, s.Debit = credit.amount(), debit.amount()
@@ -210,7 +223,7 @@ func (r *Run) Append(buf []byte, i int) []byte {
 			}
 			buf = appendAmount(buf, `{"amountFine":"`, m.amount)
 			buf = append(append(buf, `","kind":"`...), m.kind...)
-			buf = append(append(buf, `","statement":"`...), r.l.ids.text(m.node)...)
+			buf = append(append(buf, `","statement":"`...), r.l.textOf(m)...)
 			buf = append(buf, `"}`...)
 		}
 		buf = append(buf, `],"`...)
@@ -223,17 +236,15 @@ func (r *Run) Append(buf []byte, i int) []byte {
 }
 
 func (r *Run) appendLine(buf []byte, ref lineRef) []byte {
-	b := &r.blocks[ref.block]
+	b, at := &r.blocks[ref.block], r.textAt[ref.block:]
 	j := int(ref.slot) - b.slot
 	buf = appendAmount(buf, `{"amountFine":"`, r.slots[ref.slot])
-	buf = appendAmount(buf, `","keptFine":"`, b.kept())
-	buf = appendPeriod(append(buf, `","period":"`...), b.snapshot)
+	buf = append(buf, r.text[at[0][0]:at[0][1]]...)
 	if s := r.state(int(ref.block), j); s != Credited {
 		buf = append(append(buf, `","state":"`...), s...)
 	}
-	buf = append(append(buf, `","statement":"`...), r.l.ids.text(b.node)...)
-	buf = strconv.AppendUint(append(buf, `","total":"`...), b.shares.total, 10)
-	buf = strconv.AppendUint(append(buf, `","weight":"`...), r.l.weights(b.shares)[j], 10)
+	buf = append(buf, r.text[at[0][1]:at[1][0]]...)
+	buf = strconv.AppendUint(buf, r.l.weights(b.shares)[j], 10)
 	return append(buf, `"}`...)
 }
 

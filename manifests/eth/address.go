@@ -21,17 +21,31 @@ const addressLen = 2 + 2*len(Address{})
 func ParseAddress(s string) (Address, error) {
 	var a Address
 	if len(s) != addressLen || s[:2] != "0x" {
-		return Address{}, fault.New(fault.Invalid, "an address is 0x and %d hex digits", addressLen-2)
+		return Address{}, notAddress()
 	}
-	if _, err := hex.Decode(a[:], []byte(s[2:])); err != nil {
-		return Address{}, fault.New(fault.Invalid, "an address is 0x and %d hex digits", addressLen-2)
+	lower, upper := false, false
+	for i, c := range []byte(s[2:]) {
+		var digit byte
+		switch {
+		case '0' <= c && c <= '9':
+			digit = c - '0'
+		case 'a' <= c && c <= 'f':
+			digit, lower = c-'a'+10, true
+		case 'A' <= c && c <= 'F':
+			digit, upper = c-'A'+10, true
+		default:
+			return Address{}, notAddress()
+		}
+		a[i/2] = a[i/2]<<4 | digit
 	}
-	digits := s[2:]
-	mixed := strings.ToLower(digits) != digits && strings.ToUpper(digits) != digits
-	if mixed && a.String() != s {
+	if lower && upper && a.String() != s {
 		return Address{}, fault.New(fault.Invalid, "the checksum of address %s is wrong: a digit or the case of a letter was changed", s)
 	}
 	return a, nil
+}
+
+func notAddress() error {
+	return fault.New(fault.Invalid, "an address is 0x and %d hex digits", addressLen-2)
 }
 
 // String returns the address with the checksum of EIP-55 in the case of its

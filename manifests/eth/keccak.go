@@ -19,17 +19,23 @@ func Keccak256(parts ...[]byte) Hash {
 
 // A Hasher makes many digests without an allocation for each. The zero value is
 // ready. It must not be used by two goroutines at once.
-type Hasher struct{ h hash.Hash }
+type Hasher struct {
+	h   hash.Hash
+	in  []byte // gathered, so that the parts need not outlive the call
+	sum Hash
+}
 
 // Sum returns the Keccak-256 digest of the parts, one after the other.
-func (k *Hasher) Sum(parts ...[]byte) (sum Hash) {
+func (k *Hasher) Sum(parts ...[]byte) Hash {
 	if k.h == nil {
 		k.h = sha3.NewLegacyKeccak256()
 	}
-	k.h.Reset()
+	k.in = k.in[:0]
 	for _, p := range parts {
-		k.h.Write(p)
+		k.in = append(k.in, p...)
 	}
-	k.h.Sum(sum[:0])
-	return sum
+	k.h.Reset()
+	k.h.Write(k.in)
+	k.h.Sum(k.sum[:0])
+	return k.sum
 }

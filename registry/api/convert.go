@@ -46,7 +46,7 @@ func wireStatement(s index.Statement) wire.Statement {
 
 func wireDataset(d index.Dataset) wire.Dataset {
 	out := wire.Dataset{
-		Index: d.Index, Statement: d.Statement, Envelope: d.Envelope, Work: d.Work, Seq: d.Seq,
+		Kind: d.Kind, Index: d.Index, Statement: d.Statement, Envelope: d.Envelope, Work: d.Work, Seq: d.Seq,
 		Publisher: d.Publisher, Name: d.Name, Version: d.Version, Title: d.Title,
 		Root: d.Root, Manifest: d.Manifest, Terms: d.Terms, License: d.License,
 		Keywords: d.Keywords, MediaTypes: d.MediaTypes, Bytes: d.Bytes, FileCount: d.FileCount,

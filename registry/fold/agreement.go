@@ -4,12 +4,13 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/cairn-registry/cairn/manifests"
-	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
 
-// maxChain bounds how many agreements back a retroactive one is followed.
+// maxChain bounds how many agreements back the shares of a work are followed.
 const maxChain = 64
 
 // Parties are the people whom an agreement concerns.
@@ -58,6 +59,30 @@ func PartiesTo(v View, a AddAgreement) (Parties, error) {
 	return p, nil
 }
 
+// Candidates returns the keys that may have signed a statement, as the state v
+// stands: those that it names, its group, and the parties to an agreement. An
+// envelope whose signatures do not say who made them is tried against these.
+func Candidates(v View, s *manifests.Statement) ([]sign.KeyID, error) {
+	_, ids := s.Signers()
+	if group := s.Authority(); group != "" {
+		r, ok, err := v.Registry()
+		if err != nil || !ok {
+			return ids, err
+		}
+		if group == manifests.Arbiters {
+			return append(ids, r.Arbiters...), nil
+		}
+		return append(ids, r.Operators...), nil
+	}
+	if p, ok := s.Predicate.(*manifests.Agreement); ok {
+		parties, err := PartiesTo(v, AddAgreement{
+			Work: p.Work, EffectivePeriod: p.EffectivePeriod, Retroactive: p.Retroactive, Shares: shares(p.Shares), Total: p.Total,
+		})
+		return parties.All, err
+	}
+	return ids, nil
+}
+
 func keysOf(m map[sign.KeyID]bool) []sign.KeyID {
 	list := make([]sign.KeyID, 0, len(m))
 	for id := range m {
@@ -74,46 +99,66 @@ func less(a, b, c, d uint64) bool {
 	return hi1 < hi2 || hi1 == hi2 && lo1 < lo2
 }
 
-// distributions returns every list of shares that the agreement would replace:
-// the newest complete agreement's, and those of the versions after it, which
-// count until an agreement that is completed later takes them in. A retroactive
-// agreement also replaces those that were in force since its period.
+// distributions returns every list of shares that the agreement would replace
+// in some period: those of the complete agreements of the work, from the newest
+// back to the one that is in force when this one begins, and those of the
+// versions that no agreement has taken in by then.
 func distributions(v View, a AddAgreement) (list []Shares, full bool, err error) {
 	w, ok, err := v.Work(a.Work)
 	if err != nil || !ok {
 		return nil, false, err
 	}
+	begins := a.EffectivePeriod
+	if !a.Retroactive {
+		c, _, err := v.Calendar()
+		if err != nil {
+			return nil, false, err
+		}
+		begins = max(begins, c.Next())
+	}
 	if w.Full {
 		full = true
 	}
-	since, bounded, listed := uint64(0), false, 0
-	next := cjson.CID{Cid: w.Agreement}
-	for n := 0; next.Defined(); n++ {
-		if n == maxChain {
+	since, listed := uint64(0), 0
+	from := make(map[cid.Cid]string) // where agreements begin
+	first := ""                      // where the earliest so far does
+	for next := w.Agreement; next.Defined(); {
+		if len(from) == maxChain {
 			full = true
 			break
 		}
-		g, ok, err := v.Agreement(next.Cid)
+		g, ok, err := v.Agreement(next)
 		if err != nil || !ok {
 			return nil, false, err
 		}
-		list = append(list, Shares{Shares: g.Shares, Total: g.Total})
-		listed += len(g.Shares)
-		if since, bounded = g.Completed, true; !a.Retroactive || g.From <= a.EffectivePeriod {
+		// One that begins no earlier than a newer one is never in force.
+		if first == "" || g.From < first {
+			list = append(list, Shares{Shares: g.Shares, Total: g.Total})
+			listed += len(g.Shares)
+			first = g.From
+		}
+		from[next] = g.From
+		if g.From <= begins {
+			since = g.Completed
 			break
 		}
-		next, bounded = g.Supersedes, false
+		next = g.Supersedes.Cid
 	}
 	for _, l := range w.Lists {
-		if bounded && l.Index < since {
+		if l.Index < since {
+			continue // taken in by an agreement that is in force
+		}
+		// What a version names is complete before it: in the chain, or older than
+		// the one that is in force, and then begun as that is.
+		if begun, known := from[l.Agreement]; known && begun <= begins {
 			continue
 		}
-		s, ok, err := v.Contributors(l.Statement)
+		n, ok, err := v.Version(l.Statement)
 		if err != nil || !ok {
 			return nil, false, err
 		}
-		list = append(list, s)
-		listed += len(s.Shares)
+		list = append(list, Shares{Shares: n.Contributors, Total: n.Total})
+		listed += len(n.Contributors)
 	}
 	return list, full || listed > maxListed+manifests.MaxShares, nil
 }
@@ -162,6 +207,8 @@ func (j *judge) agreement(p *manifests.Agreement) ([]Effect, Code, error) {
 		return nil, Stale, nil
 	case parties.Full:
 		return nil, TooManyParties, nil
+	case p.EffectivePeriod < calendar.First:
+		return nil, WrongPeriod, nil
 	case p.EffectivePeriod <= calendar.Open && !p.Retroactive:
 		return nil, PastPeriod, nil
 	}

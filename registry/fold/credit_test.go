@@ -143,6 +143,7 @@ func (s *scenario) credit() {
 	s.predicate(code(fold.Reference), s.Agreement(foldtest.Work(nothing), "2026-12", none, "lab", 1), "lab")
 	s.predicate(code(fold.UnexpectedSigner), s.Agreement(work, "2026-12", none, "lab", 1), "eve2")
 	s.predicate(code(fold.Reference), s.Agreement(work, "2026-12", nothing, "lab", 1), "lab")
+	s.predicate(code(fold.WrongPeriod), s.Agreement(work, "2026-10", none, "lab", 1), "lab")
 	s.predicate(code(fold.PastPeriod), s.Agreement(work, "2026-11", none, "lab", 1), "lab")
 	attributed := s.Agreement(work, "2026-12", none, "lab", 1, "mia", 1)
 	attributed.Attribution = cjson.CID{Cid: nothing}
@@ -183,9 +184,9 @@ func (s *scenario) credit() {
 	// Retroactive: everybody since has to sign.
 	retro := s.Agreement(work, "2026-11", g3, "lab", 8, "mia", 2)
 	retro.Retroactive = true
-	s.predicate(ok, retro, "lab", "mia") // nothing falls, but ria and pia had shares since
+	s.predicate(ok, retro, "lab", "mia")                  // nothing falls, but ria has had shares since
+	s.repeated(code(fold.UnexpectedSigner), retro, "pia") // pia not: g1 would have begun after g2
 	s.repeated(ok, retro, "ria")
-	s.repeated(ok, retro, "pia")
 
 	// Revenue: the operators' counts, the publisher's waits for receipts.
 	s.predicate(code(fold.UnexpectedSigner), s.Income("a", m1, "100"), "lab")
@@ -218,7 +219,11 @@ func (s *scenario) credit() {
 	upstream.Settlement = manifests.SettlementUpstream
 	up := s.made(ok, upstream, "lab")
 	s.predicate(code(fold.Mismatch), s.Receipt("g", m1, up, "60"), "op3")
-	receipt := s.Receipt("g", m1, up, "60")
+	receipt := s.Receipt("g", m1, up, "59") // of 1000, 60,000 ppm flow on
+	receipt.Settlement = manifests.SettlementUpstream
+	s.predicate(ok, receipt, "op3")
+	s.predicate(code(fold.Reference), s.Refund("g2", m1, up, "1"), "op3")
+	receipt = s.Receipt("g3", m1, up, "1")
 	receipt.Settlement = manifests.SettlementUpstream
 	s.predicate(ok, receipt, "op3")
 

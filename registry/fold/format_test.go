@@ -34,3 +34,27 @@ func TestFormatDocumentListsTheCodes(t *testing.T) {
 		t.Errorf("FORMAT.md lists\n%s\nthe code has\n%s", listed, want)
 	}
 }
+
+// TestFormatDocumentListsTheOps holds the table of effects against the code.
+func TestFormatDocumentListsTheOps(t *testing.T) {
+	b, err := os.ReadFile("../../manifests/FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(b), "\n### Effects\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	rows := 0
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "| `") {
+			rows++
+		}
+	}
+	if rows != len(fold.Ops()) {
+		t.Errorf("FORMAT.md lists %d effects, there are %d", rows, len(fold.Ops()))
+	}
+	for _, op := range fold.Ops() {
+		if !strings.Contains(section, "\n| `"+string(op)+"` | ") {
+			t.Errorf("FORMAT.md does not list the effect %s", op)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/credit"
+	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
 
@@ -119,9 +121,9 @@ func (j *judge) revenue(p *manifests.Revenue) ([]Effect, Code, error) {
 		return nil, code, err
 	}
 	effects, sum := []Effect{newRevenue(p, j.stmt(), body)}, amount(p.NetMinor)
-	switch count, code := counted(p, of, j.stmt()); {
-	case code != "":
-		return nil, code, nil
+	switch count, code, err := j.counted(p, of, unit); {
+	case code != "" || err != nil:
+		return nil, code, err
 	case count != nil:
 		count.In = calendar.Open
 		effects = append(effects, *count)
@@ -168,34 +170,77 @@ func (j *judge) paymentOf(p *manifests.Revenue) (*RevenueState, Code, error) {
 	return of, "", nil
 }
 
-// counted returns what the revenue stmt lets into the run of the open period;
-// nil for nothing.
-//
-// A declared income counts when its receipts come to it: for gross settlement
-// to all of it, for upstream-only with the first, since what is invoiced is
-// less than what was earned, by an amount that the fold does not compute.
-func counted(p *manifests.Revenue, of *RevenueState, stmt cjson.CID) (*CountRevenue, Code) {
-	self := &CountRevenue{Statement: stmt, Currency: p.Currency, NetMinor: p.NetMinor}
+// counted returns what a revenue lets into the run of the open period; nil for
+// nothing. A declared income counts when its receipts come to what is due.
+func (j *judge) counted(p *manifests.Revenue, of *RevenueState, unit Currency) (*CountRevenue, Code, error) {
+	self := &CountRevenue{Statement: j.stmt(), Currency: p.Currency, NetMinor: p.NetMinor}
 	switch p.Type {
 	case manifests.RevenueIncome:
 		if p.Issuer != "" {
-			return nil, ""
+			return nil, "", nil
 		}
-		return self, ""
+		return self, "", nil
 	case manifests.RevenueReceipt:
-		received, whole := new(big.Int).Add(amount(of.Received), amount(p.NetMinor)), amount(of.NetMinor)
-		switch {
-		case of.Counted || received.Cmp(whole) > 0:
-			return nil, OverClaim
-		case p.Settlement == manifests.SettlementGross && received.Cmp(whole) < 0:
-			return nil, ""
+		received := new(big.Int).Add(amount(of.Received), amount(p.NetMinor))
+		if of.Counted || received.Cmp(amount(of.NetMinor)) > 0 {
+			return nil, OverClaim, nil
 		}
-		return &CountRevenue{Statement: of.Statement, Receipt: stmt, Currency: of.Currency, NetMinor: of.NetMinor}, ""
+		due, err := j.due(of, unit)
+		if err != nil || received.Cmp(due) < 0 {
+			return nil, "", err
+		}
+		return &CountRevenue{Statement: of.Statement, Receipt: j.stmt(), Currency: of.Currency, NetMinor: of.NetMinor}, "", nil
 	}
 	if reversed := new(big.Int).Add(amount(of.Reversed), amount(p.NetMinor)); reversed.Cmp(amount(of.NetMinor)) > 0 {
-		return nil, OverClaim
+		return nil, OverClaim, nil
 	}
-	return self, ""
+	return self, "", nil
+}
+
+// due returns what the receipts of a declared income have to come to, in minor
+// units: all of it, or for upstream-only what flows on from its version,
+// rounded down. It is what the engine's Ledger.Due says.
+func (j *judge) due(of *RevenueState, unit Currency) (*big.Int, error) {
+	whole := amount(of.NetMinor)
+	if of.Settlement == manifests.SettlementGross {
+		return whole, nil
+	}
+	n, ok, err := j.Version(of.About.Cid)
+	if err != nil || !ok {
+		return whole, err
+	}
+	weights := []credit.Weight{{Key: credit.SelfKey, Weight: number(n.SelfWeight)}}
+	for _, e := range n.Edges {
+		weights = append(weights, credit.Weight{Key: e.Statement.String(), Weight: number(e.Weight)})
+	}
+	upstream, err := func() (q credit.Amount, err error) {
+		fine, err := credit.ParseAmount(of.NetMinor)
+		if err == nil {
+			fine, err = fine.Scale(unit.FineDigits - unit.MinorDigits)
+		}
+		if err != nil {
+			return q, err
+		}
+		parts, err := credit.Apportion(fine, weights)
+		if err != nil {
+			return q, err
+		}
+		for _, p := range parts {
+			if p.Key == credit.SelfKey {
+				fine, err = fine.Sub(p.Amount)
+			}
+		}
+		if err != nil {
+			return q, err
+		}
+		q, _, err = fine.Unscale(unit.FineDigits - unit.MinorDigits)
+		return q, err
+	}()
+	if err != nil {
+		// The income was within the limits when it was declared.
+		return nil, fault.New(fault.Internal, "judging a receipt: %w", err)
+	}
+	return amount(upstream.String()), nil
 }
 
 func newRevenue(p *manifests.Revenue, stmt cjson.CID, body string) AddRevenue {

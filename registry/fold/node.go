@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 
@@ -334,7 +333,12 @@ func (j *judge) edges(b *nodeBody, work string, required []NodeState, names []ci
 		child.SelfWeight, child.EdgeTotal = number(b.selfWeight), number(b.edgeTotal)
 		child.ShareTotal = child.EdgeTotal / credit.PPM
 	}
-	has := make(map[cid.Cid]bool, len(b.edges))
+	// A parent whose rate follows its share has to be given one.
+	unshared := func(n NodeState) bool {
+		r := asksOf(n, b.kind)
+		return r != nil && r.Stacking == credit.StackWeighted && n.Work != work
+	}
+	has, underpaid := make(map[cid.Cid]bool, len(b.edges)), false
 	for _, e := range b.edges {
 		n, ok, err := j.Node(e.Statement.Cid)
 		if err != nil || !ok {
@@ -342,27 +346,23 @@ func (j *judge) edges(b *nodeBody, work string, required []NodeState, names []ci
 		}
 		has[e.Statement.Cid] = true
 		parent(e.Statement.Cid, n, number(e.Weight), number(e.Share))
-		// A parent whose rate follows its share has to be given one.
-		if r := asksOf(n, b.kind); r != nil && r.Stacking == credit.StackWeighted && e.Share == "" && n.Work != work {
-			return credit.Edges{}, Underpaid, nil
-		}
+		underpaid = underpaid || e.Share == "" && unshared(n)
 	}
 	for i, n := range required {
 		if !has[names[i]] {
-			// The rates of such a parent are missed by an edge of weight 0; its
-			// share is the whole, as nothing else is said.
-			if r := asksOf(n, b.kind); r.Stacking == credit.StackWeighted && r.RatePpm > 0 && n.Work != work {
-				return credit.Edges{}, Underpaid, nil
-			}
 			parent(names[i], n, 0, 0)
+			underpaid = underpaid || unshared(n)
 		}
 	}
 	out, code, err := credit.CheckEdges(child)
-	if errors.Is(err, fault.Invalid) {
+	switch {
+	case err != nil:
 		// The grammar of statements leaves nothing that this could be.
 		return credit.Edges{}, "", fault.New(fault.Internal, "judging edges: %w", err)
+	case underpaid && code != credit.TooManyEdges && code != credit.TooDeep:
+		return credit.Edges{}, Underpaid, nil
 	}
-	return out, Code(code), err
+	return out, Code(code), nil
 }
 
 // number reads a weight that the grammar has checked; "" is 0.

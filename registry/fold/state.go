@@ -20,7 +20,7 @@ type State struct {
 	statements map[cid.Cid]Decided
 	signers    map[signer]bool
 	heads      map[nameKey]Head
-	versions   map[versionKey]bool
+	taken      map[versionKey]bool
 	handles    map[string]sign.KeyID
 	keys       map[sign.KeyID]KeyState
 
@@ -52,7 +52,7 @@ func NewState(origin string) *State {
 		statements: make(map[cid.Cid]Decided),
 		signers:    make(map[signer]bool),
 		heads:      make(map[nameKey]Head),
-		versions:   make(map[versionKey]bool),
+		taken:      make(map[versionKey]bool),
 		handles:    make(map[string]sign.KeyID),
 		keys:       make(map[sign.KeyID]KeyState),
 
@@ -113,7 +113,7 @@ func (s *State) apply(effect Effect) {
 func (s *State) applyNode(n Node) {
 	name := nameKey{n.Publisher, n.Name}
 	s.heads[name] = Head{Statement: n.Statement.Cid, Work: n.Work, Seq: n.Seq}
-	s.versions[versionKey{name, n.Version}] = true
+	s.taken[versionKey{name, n.Version}] = true
 }
 
 // Size returns how many entries were applied.
@@ -149,7 +149,7 @@ func (s *State) Head(publisher sign.KeyID, name string) (Head, bool, error) {
 
 // VersionTaken implements [View].
 func (s *State) VersionTaken(publisher sign.KeyID, name, version string) (bool, error) {
-	return s.versions[versionKey{nameKey{publisher, name}, version}], nil
+	return s.taken[versionKey{nameKey{publisher, name}, version}], nil
 }
 
 // Handle implements [View].

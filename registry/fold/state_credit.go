@@ -11,7 +11,7 @@ import (
 // creditState is the part of a [State] that shares and money need.
 type creditState struct {
 	nodes        map[cid.Cid]NodeState
-	contributors map[cid.Cid]Shares
+	versions     map[cid.Cid]Node
 	works        map[string]Work
 	agreements   map[cid.Cid]AgreementState
 	usages       map[cid.Cid]AddUsage
@@ -41,7 +41,7 @@ type (
 func newCreditState() creditState {
 	return creditState{
 		nodes:        make(map[cid.Cid]NodeState),
-		contributors: make(map[cid.Cid]Shares),
+		versions:     make(map[cid.Cid]Node),
 		works:        make(map[string]Work),
 		agreements:   make(map[cid.Cid]AgreementState),
 		usages:       make(map[cid.Cid]AddUsage),
@@ -122,11 +122,11 @@ func (s *creditState) apply(effect Effect, i uint64) {
 func (s *creditState) node(n Node, kind string, i uint64) {
 	c := n.Statement.Cid
 	s.nodes[c] = NodeState{Kind: kind, Index: i, Work: n.Work, Publisher: n.Publisher, Rules: n.Rules, Depth: n.Depth, Floors: n.Floors}
-	s.contributors[c] = Shares{Shares: n.Contributors, Total: n.Total}
+	s.versions[c] = n
 	w := s.works[n.Work]
-	var last Shares
+	var last Node
 	if l, ok := w.Last(); ok {
-		last = s.contributors[l]
+		last = s.versions[l]
 	}
 	s.works[n.Work] = w.With(n, i, last)
 }
@@ -143,10 +143,8 @@ func lookup[K comparable, V any](m map[K]V, k K) (V, bool, error) {
 // Node implements [View].
 func (s *creditState) Node(c cid.Cid) (NodeState, bool, error) { return lookup(s.nodes, c) }
 
-// Contributors implements [View].
-func (s *creditState) Contributors(c cid.Cid) (Shares, bool, error) {
-	return lookup(s.contributors, c)
-}
+// Version implements [View].
+func (s *creditState) Version(c cid.Cid) (Node, bool, error) { return lookup(s.versions, c) }
 
 // Work implements [View].
 func (s *creditState) Work(work string) (Work, bool, error) { return lookup(s.works, work) }

@@ -30,8 +30,8 @@ type View interface {
 
 	// Node returns an accepted contribution or model.
 	Node(c cid.Cid) (NodeState, bool, error)
-	// Contributors returns the shares at birth of an accepted contribution or model.
-	Contributors(c cid.Cid) (Shares, bool, error)
+	// Version returns the same with its lists: contributors and edges.
+	Version(c cid.Cid) (Node, bool, error)
 	// Work returns who has had shares of a work.
 	Work(work string) (Work, bool, error)
 	// Agreement returns an accepted agreement/v1.
@@ -162,6 +162,7 @@ type Work struct {
 type WorkList struct {
 	Statement cid.Cid
 	Index     uint64
+	Agreement cid.Cid // the one that the version names; until it begins, the contributors count
 }
 
 // Last returns the version whose contributors the next one is compared with:
@@ -174,16 +175,15 @@ func (w Work) Last() (cid.Cid, bool) {
 	return l.Statement, !w.Agreement.Defined() || l.Index > w.Completed
 }
 
-// With returns w after a version n at index i. last are the contributors of
-// [Work.Last], if there is one.
-func (w Work) With(n Node, i uint64, last Shares) Work {
-	same := last.Total == n.Total && slices.Equal(last.Shares, n.Contributors)
+// With returns w after a version n at index i. last is [Work.Last], if there is
+// one.
+func (w Work) With(n Node, i uint64, last Node) Work {
 	switch {
-	case n.Agreement.Defined() || same:
+	case last.Agreement == n.Agreement && last.Total == n.Total && slices.Equal(last.Contributors, n.Contributors):
 	case len(w.Lists) == maxLists || w.Listed+len(n.Contributors) > maxListed:
 		w.Full = true
 	default:
-		w.Lists = append(slices.Clone(w.Lists), WorkList{Statement: n.Statement.Cid, Index: i})
+		w.Lists = append(slices.Clone(w.Lists), WorkList{Statement: n.Statement.Cid, Index: i, Agreement: n.Agreement.Cid})
 		w.Listed += len(n.Contributors)
 	}
 	return w

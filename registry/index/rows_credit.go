@@ -82,12 +82,13 @@ type workRow struct {
 type workList struct {
 	Statement cjson.CID `json:"statement"`
 	Index     uint64    `json:"index"`
+	Agreement cjson.CID `json:"agreement,omitzero"`
 }
 
 func workRowOf(w fold.Work) workRow {
 	r := workRow{Agreement: cjson.CID{Cid: w.Agreement}, Completed: w.Completed, Listed: w.Listed, Full: w.Full}
 	for _, l := range w.Lists {
-		r.Lists = append(r.Lists, workList{Statement: cjson.CID{Cid: l.Statement}, Index: l.Index})
+		r.Lists = append(r.Lists, workList{Statement: cjson.CID{Cid: l.Statement}, Index: l.Index, Agreement: cjson.CID{Cid: l.Agreement}})
 	}
 	return r
 }
@@ -95,7 +96,7 @@ func workRowOf(w fold.Work) workRow {
 func (r workRow) work() fold.Work {
 	w := fold.Work{Agreement: r.Agreement.Cid, Completed: r.Completed, Listed: r.Listed, Full: r.Full}
 	for _, l := range r.Lists {
-		w.Lists = append(w.Lists, fold.WorkList{Statement: l.Statement.Cid, Index: l.Index})
+		w.Lists = append(w.Lists, fold.WorkList{Statement: l.Statement.Cid, Index: l.Index, Agreement: l.Agreement.Cid})
 	}
 	return w
 }
@@ -142,9 +143,9 @@ func (w *rowWriter) node(d *datasetRow) error {
 	if err != nil {
 		return err
 	}
-	work, last := row.work(), fold.Shares{}
+	work, last := row.work(), fold.Node{}
 	if l, ok := work.Last(); ok {
-		if last, _, err = w.contributors(l); err != nil {
+		if last, _, err = w.versionOf(l); err != nil {
 			return err
 		}
 	}
@@ -259,14 +260,14 @@ func (r reader) calendar() (c calendarRow, ok bool, err error) {
 	return c, ok, err
 }
 
-// contributors returns the shares at birth of an accepted version.
-func (r reader) contributors(c cid.Cid) (fold.Shares, bool, error) {
+// versionOf returns an accepted version with its lists.
+func (r reader) versionOf(c cid.Cid) (fold.Node, bool, error) {
 	s, ok, err := r.statement(c)
 	if err != nil || !ok {
-		return fold.Shares{}, false, err
+		return fold.Node{}, false, err
 	}
 	d, ok, err := getRow[datasetRow](r, key(tDataset, s.Index))
-	return fold.Shares{Shares: d.Contributors, Total: d.Total}, ok, err
+	return d.Node, ok, err
 }
 
 // effectsAt returns the effects that table effects holds of an entry.
@@ -320,7 +321,7 @@ func (v view) Node(c cid.Cid) (fold.NodeState, bool, error) {
 	return fold.NodeState(n), ok, err
 }
 
-func (v view) Contributors(c cid.Cid) (fold.Shares, bool, error) { return v.contributors(c) }
+func (v view) Version(c cid.Cid) (fold.Node, bool, error) { return v.versionOf(c) }
 
 func (v view) Work(work string) (fold.Work, bool, error) {
 	w, ok, err := getRow[workRow](v.reader, key(tWork, work))

@@ -8,11 +8,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/credit/payfile"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -34,12 +36,19 @@ type Builder struct {
 
 	nodes   map[cid.Cid]bool              // of entries before
 	waiting map[cid.Cid]fold.AddAgreement // agreements that are not complete
+	void    map[cid.Cid]error             // payouts without effect, and why
+	runs    map[cid.Cid]run               // what allocations are about
 }
+
+type run struct{ period, currency string }
 
 // NewBuilder returns a Builder before the first entry. lines is asked once for
 // each payout.
 func NewBuilder(lines Lines) *Builder {
-	return &Builder{lines: lines, nodes: make(map[cid.Cid]bool), waiting: make(map[cid.Cid]fold.AddAgreement)}
+	return &Builder{
+		lines: lines, nodes: make(map[cid.Cid]bool), waiting: make(map[cid.Cid]fold.AddAgreement),
+		void: make(map[cid.Cid]error), runs: make(map[cid.Cid]run),
+	}
 }
 
 // Ledger returns the Ledger after the entries applied so far; nil before a
@@ -49,10 +58,15 @@ func (b *Builder) Ledger() *credit.Ledger { return b.ledger }
 // Next returns the index above that of the last entry applied.
 func (b *Builder) Next() uint64 { return b.next }
 
+// Void returns the payouts that move nothing, and why: the fold accepts a payout
+// without reading its lines, and those of these are none, or do not come to
+// what the payout says.
+func (b *Builder) Void() map[cid.Cid]error { return maps.Clone(b.void) }
+
 // Apply adds the effects of the entry at an index. Entries come in the order of
 // the log; those without effects may be left out. Effects that the engine
 // refuses are fault.Internal: the fold accepted what it should not have. A
-// payout whose lines cannot be read gives the error of [Lines], and Apply may
+// payout whose lines are not to be had gives the error of [Lines], and Apply may
 // be called again with the same entry.
 func (b *Builder) Apply(ctx context.Context, index uint64, effects []fold.Effect) error {
 	if index < b.next {
@@ -80,6 +94,8 @@ func (b *Builder) Apply(ctx context.Context, index uint64, effects []fold.Effect
 	return nil
 }
 
+// payoutLines returns the lines of the payout in an entry, nil for one whose
+// lines are not what it says.
 func (b *Builder) payoutLines(ctx context.Context, effects []fold.Effect) ([]credit.PayoutLine, error) {
 	for _, e := range effects {
 		p, ok := e.(fold.AddPayout)
@@ -87,23 +103,37 @@ func (b *Builder) payoutLines(ctx context.Context, effects []fold.Effect) ([]cre
 			continue
 		}
 		csv, err := b.lines(ctx, p.Lines.Cid)
-		if err != nil {
-			return nil, fmt.Errorf("the lines of payout %s: %w", p.Statement, err)
+		var lines []credit.PayoutLine
+		if err == nil {
+			lines, err = PayoutLines(csv, p.N, p.TotalMinor)
 		}
-		return PayoutLines(csv)
+		switch fault.Of(err) {
+		case fault.Invalid, fault.TooLarge:
+			b.void[p.Statement.Cid] = err
+			return nil, nil
+		}
+		return lines, err
 	}
 	return nil, nil
 }
 
-// PayoutLines reads the public lines of a payout.
-func PayoutLines(csv []byte) ([]credit.PayoutLine, error) {
+// PayoutLines reads the public lines of a payout, which must be n and sum to
+// total, in minor units. Anything else is fault.Invalid.
+func PayoutLines(csv []byte, n int64, total string) ([]credit.PayoutLine, error) {
 	read, err := payfile.LoadPublicCSV(bytes.NewReader(csv))
 	if err != nil {
 		return nil, err
 	}
 	out := make([]credit.PayoutLine, len(read.Lines()))
+	var sum credit.Amount
 	for i, l := range read.Lines() {
 		out[i] = credit.PayoutLine{Payee: l.Payee, AmountMinor: l.Amount}
+		if sum, err = sum.Add(l.Amount); err != nil {
+			return nil, err
+		}
+	}
+	if int64(len(out)) != n || sum.String() != total {
+		return nil, fault.New(fault.Invalid, "there are %d lines of %s minor units, the payout says %d of %s", len(out), sum, n, fault.Quote(total))
 	}
 	return out, nil
 }
@@ -140,12 +170,51 @@ func (b *Builder) effect(e fold.Effect, rest []fold.Effect, lines []credit.Payou
 			return err
 		}
 		return b.ledger.AddResolution(r)
+	case fold.AddAllocation:
+		b.runs[e.Statement.Cid] = run{e.Period, e.Currency}
+	case fold.AddAdjustment:
+		return b.adjustment(e)
 	case fold.AddPayout:
-		return b.ledger.AddPayout(credit.Payout{Statement: e.Statement.String(), Currency: e.Currency, Rail: e.Rail, Lines: lines})
+		if b.void[e.Statement.Cid] != nil {
+			return nil
+		}
+		return b.payout(e, lines)
 	case fold.AddPayoutResult:
-		return b.ledger.AddPayoutResult(e.Payout.String(), int(e.Index), e.Status == "returned")
+		if b.void[e.Payout.Cid] != nil {
+			return nil
+		}
+		return b.ledger.AddPayoutResult(e.Payout.String(), int(e.Index), e.Status == manifests.PayoutReturned)
 	}
 	return nil
+}
+
+// adjustment posts what a retroactive agreement changes. Other reasons are
+// recorded, and move nothing: what they change is not a function of the log.
+func (b *Builder) adjustment(e fold.AddAdjustment) error {
+	if e.Reason != manifests.AdjustShares {
+		return nil
+	}
+	of, ok := b.runs[e.Allocation.Cid]
+	if !ok {
+		return fault.New(fault.Invalid, "no allocation %s", e.Allocation)
+	}
+	p, err := credit.ParsePeriod(of.period)
+	if err != nil {
+		return err
+	}
+	return b.ledger.AddAdjustment(credit.Adjustment{
+		Statement: e.Statement.String(), Period: p, Currency: of.currency, Agreement: e.Cause.String(),
+	})
+}
+
+// payout adds a payout; amounts that the engine cannot hold make it void.
+func (b *Builder) payout(e fold.AddPayout, lines []credit.PayoutLine) error {
+	err := b.ledger.AddPayout(credit.Payout{Statement: e.Statement.String(), Currency: e.Currency, Rail: e.Rail, Lines: lines})
+	if code := fault.Of(err); code == fault.Invalid || code == fault.TooLarge {
+		b.void[e.Statement.Cid] = err
+		return nil
+	}
+	return err
 }
 
 func (b *Builder) registry(e fold.SetRegistry) error {

@@ -69,6 +69,7 @@ type Statement struct {
 
 // Dataset is an accepted version of a dataset.
 type Dataset struct {
+	Kind         string        `json:"kind,omitempty"` // contribution/v1 or model/v1
 	Index        uint64        `json:"index"`
 	Statement    cjson.CID     `json:"statement"`
 	Envelope     cjson.CID     `json:"envelope"`
@@ -79,7 +80,7 @@ type Dataset struct {
 	Version      string        `json:"version"`
 	Title        string        `json:"title,omitempty"`
 	Root         cjson.CID     `json:"root"`
-	Manifest     cjson.CID     `json:"manifest"`
+	Manifest     cjson.CID     `json:"manifest,omitzero"` // of a dataset
 	Terms        cjson.CID     `json:"terms"`
 	License      string        `json:"license"`
 	Keywords     []string      `json:"keywords,omitempty"`

@@ -69,8 +69,8 @@ log. When it is killed, nothing is half-done: run it again.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "`name` of the dataset (default: made from PATH)")
-	o.licensing.register(f)
-	o.crediting.register(f)
+	o.licensing.register(c)
+	o.crediting.register(c)
 	f.StringVar(&o.manifest, "manifest", "", "YAML or JSON `file` with what else is to be said")
 	f.StringArrayVar(&o.from, "from", nil, "source: a `REF`, CID or URL this dataset comes from (repeatable)")
 	f.StringArrayVar(&o.relation, "relation", nil, "`relation` to the --from at the same place: derivedFrom (default), subsetOf, …")

@@ -358,7 +358,8 @@ func newAgreeShow(env *Env) *cobra.Command {
 		Use:   "show REF",
 		Short: "Show the agreements of a work: in force, and pending",
 		Long: `show prints the shares at birth of the newest version and the agreements of its
-work, newest first, with who has signed and who is missing.
+work, newest first: in force; complete, and to begin with a later period;
+replaced; pending, with who is missing; or overtaken by another one.
 
 ` + refHelp,
 		Example: `  cairn agree show labels`,
@@ -382,16 +383,24 @@ func runAgreeShow(ctx context.Context, env *Env, api *client.Client, ref string)
 	if err != nil {
 		return err
 	}
+	cal, err := api.Calendar(ctx)
+	if err != nil {
+		return err
+	}
+	now := begun(all, cal.Open)
 	out := struct {
 		*wire.Agreements
 		Version *wire.Node `json:"version"`
-	}{all, n}
+		// InForce is the agreement whose shares hold in the open period; absent
+		// where those at birth do.
+		InForce cjson.CID `json:"inForce,omitzero"`
+	}{all, n, now}
 	return env.print(out, func(w io.Writer) {
 		fmt.Fprintf(w, "work       %s\n", n.Work)
 		fmt.Fprintf(w, "at birth   %s@%s, entry %d\n", n.Name, n.Version, n.Index)
 		printShares(w, n.Contributors, n.Total)
 		for _, a := range all.Agreements {
-			fmt.Fprintf(w, "%-10s %s, entry %d%s\n", state(a, all.Newest), a.Statement, a.Index, since(a))
+			fmt.Fprintf(w, "%-10s %s, entry %d%s\n", state(a, now, cal.Open), a.Statement, a.Index, since(a))
 			printShares(w, a.Shares, a.Total)
 			for _, id := range a.Missing {
 				fmt.Fprintf(w, "  missing  %s\n", id)
@@ -410,11 +419,29 @@ func printShares(w io.Writer, shares []wire.Contributor, total string) {
 	}
 }
 
+// begun is the newest complete agreement that has begun by a period, undefined
+// for none.
+func begun(all *wire.Agreements, period string) cjson.CID {
+	next := all.Newest
+	for _, a := range all.Agreements { // newest first, and each supersedes an older one
+		if a.Statement != next {
+			continue
+		}
+		if a.From <= period {
+			return next
+		}
+		next = a.Supersedes
+	}
+	return cjson.CID{}
+}
+
 // state is what an agreement is by now.
-func state(a wire.Agreement, newest cjson.CID) string {
+func state(a wire.Agreement, inForce cjson.CID, open string) string {
 	switch {
-	case a.Complete && a.Statement == newest:
-		return "newest"
+	case a.Complete && a.Statement == inForce:
+		return "in force"
+	case a.Complete && a.From > open:
+		return "complete"
 	case a.Complete:
 		return "replaced"
 	case a.Stale:

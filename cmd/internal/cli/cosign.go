@@ -7,6 +7,7 @@ import (
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
 )
 
 func newCosign(env *Env) *cobra.Command {
@@ -49,7 +50,8 @@ func runCosign(ctx context.Context, env *Env, o issue, ref string) error {
 		if err != nil {
 			return err
 		}
-		e, err := cosigned(logged.Payload, signer)
+		// Its signature alone: those that are recorded need not be said again.
+		e, err := sign.Seal(logged.Payload, signer)
 		if err != nil {
 			return err
 		}

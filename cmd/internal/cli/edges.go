@@ -64,44 +64,67 @@ func (g *edging) give(ctx context.Context, flag string, list []string) error {
 			return fault.New(fault.Invalid, "%s: %s@%s is named twice", flag, n.Name, n.Version)
 		}
 		g.nodes[id], g.weights[id], g.given[id] = n, w, true
+		if err := g.meet(ctx, n, w, ""); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// ask adds what a parent's terms ask of the child, unless an edge to it was given.
+// ask adds what a source's terms ask of the child.
 func (g *edging) ask(ctx context.Context, parent cid.Cid) error {
-	if g.nodes[parent] != nil {
-		return nil
-	}
-	n, err := g.api.Node(ctx, parent)
+	n, err := g.node(ctx, parent)
 	if err != nil {
 		return fmt.Errorf("the terms of %s: %w", parent, err)
 	}
+	return g.meet(ctx, n, 0, "its terms ask it")
+}
+
+// node finds a version, each once.
+func (g *edging) node(ctx context.Context, id cid.Cid) (*wire.Node, error) {
+	if n := g.nodes[id]; n != nil {
+		return n, nil
+	}
+	n, err := g.api.Node(ctx, id)
+	if err == nil {
+		g.nodes[id] = n
+	}
+	return n, err
+}
+
+// asks returns what n asks of the child; nil for nothing. An own earlier version
+// asks nothing.
+func (g *edging) asks(n *wire.Node) *manifests.PaymentRules {
 	if n.Publisher == g.owner && n.Name == g.name {
 		return nil
 	}
-	r := asks(n, g.kind)
-	if r == nil {
-		return nil
-	}
-	switch r.Stacking {
-	case credit.StackWeighted:
+	return asks(n, g.kind)
+}
+
+// meet makes the edges that n's terms ask of a child with an edge to n of at
+// least ppm, 0 for no more than they ask. A pool is a version like others, and
+// what has an edge may ask something itself.
+func (g *edging) meet(ctx context.Context, n *wire.Node, ppm uint64, why string) error {
+	r := g.asks(n)
+	switch {
+	case r == nil:
+	case r.Stacking == credit.StackWeighted:
 		if r.RatePpm > 0 {
-			return fault.WithHint(fault.New(fault.Invalid, "%s@%s asks %d ppm of its share, and the share is what an attribution finds", n.Name, n.Version, r.RatePpm),
-				"this command takes no attribution: register the version with a statement of your own, \"cairn statement submit\"")
+			return fault.WithHint(fault.New(fault.Invalid, "%s asks %d ppm of its share, and the share is what an attribution finds", nodeName(n), r.RatePpm),
+				"this command takes no attribution; a statement made elsewhere is logged with \"cairn statement submit\"")
 		}
-	case credit.StackPool:
-		pool := r.Pool.Cid
-		if g.nodes[pool] == nil {
-			if g.nodes[pool], err = g.api.Node(ctx, pool); err != nil {
-				return fmt.Errorf("the pool of %s@%s: %w", n.Name, n.Version, err)
-			}
+	case r.Stacking == credit.StackPool:
+		pool, err := g.node(ctx, r.Pool.Cid)
+		if err != nil {
+			return fmt.Errorf("the pool of %s: %w", nodeName(n), err)
 		}
-		g.raise(pool, uint64(r.PoolPpm), fmt.Sprintf("%s@%s asks it for a pool", n.Name, n.Version))
+		if err := g.meet(ctx, pool, uint64(r.PoolPpm), nodeName(n)+" asks it for a pool"); err != nil {
+			return err
+		}
 	default:
-		g.nodes[parent] = n
-		g.raise(parent, uint64(max(r.RatePpm, r.FloorPpm)), "its terms ask it")
+		ppm = max(ppm, uint64(r.RatePpm))
 	}
+	g.raise(n.Statement.Cid, ppm, why)
 	return nil
 }
 
@@ -122,41 +145,45 @@ func (g *edging) raise(to cid.Cid, ppm uint64, why string) {
 	}
 	g.weights[to] = ppm
 	if !g.env.json {
-		g.env.warn("note: %d ppm of the revenue flow on to %s@%s: %s", ppm, g.nodes[to].Name, g.nodes[to].Version, why)
+		g.env.warn("note: %d ppm of the revenue flow on to %s: %s", ppm, nodeName(g.nodes[to]), why)
 	}
 }
 
-// floors adds edges to ancestors that set a floor which is not reached through
-// the parents.
+// floors adds or raises edges to parents and ancestors that set a floor, where
+// less would reach them.
 func (g *edging) floors(ctx context.Context) error {
+	const unit = credit.EffOne / credit.PPM
 	type reach struct{ eff, floor uint64 }
 	reached := make(map[cid.Cid]reach)
 	for id, w := range g.weights {
+		if r := g.asks(g.nodes[id]); r != nil && r.FloorPpm > 0 {
+			of := reached[id]
+			of.floor = uint64(r.FloorPpm) * unit
+			reached[id] = of
+		}
 		for _, f := range g.nodes[id].Floors {
 			r := reached[f.Statement.Cid]
 			hi, lo := bits.Mul64(w, f.Eff)
 			eff, _ := bits.Div64(hi, lo, credit.PPM) // w ≤ 10^6, so hi < 10^6
-			r.eff, r.floor = r.eff+eff, f.FloorPpm*(credit.EffOne/credit.PPM)
+			r.eff, r.floor = r.eff+eff, f.FloorPpm*unit
 			reached[f.Statement.Cid] = r
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(reached), func(a, b cid.Cid) int { return slices.Compare(a.Bytes(), b.Bytes()) }) {
 		r := reached[id]
-		if direct := g.weights[id] * (credit.EffOne / credit.PPM); r.eff+direct >= r.floor {
+		if r.eff+g.weights[id]*unit >= r.floor {
 			continue
 		}
-		if g.nodes[id] == nil {
-			n, err := g.api.Node(ctx, id)
-			if err != nil {
-				return fmt.Errorf("an ancestor that set a floor: %w", err)
-			}
-			g.nodes[id] = n
+		n, err := g.node(ctx, id)
+		if err != nil {
+			return fmt.Errorf("an ancestor that set a floor: %w", err)
 		}
-		if n := g.nodes[id]; n.Publisher == g.owner && n.Name == g.name {
+		if n.Publisher == g.owner && n.Name == g.name {
 			continue
 		}
-		const unit = credit.EffOne / credit.PPM
-		g.raise(id, (r.floor-r.eff+unit-1)/unit, "it set a floor, and less would reach it through the others")
+		if err := g.meet(ctx, n, (r.floor-r.eff+unit-1)/unit, "it set a floor, and less would reach it"); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -21,7 +21,12 @@ func newStatement(env *Env) *cobra.Command {
 		Short: "Pass a statement around until everybody has signed it",
 		Long: `A statement that several people must sign travels as an envelope file. Whoever
 makes it writes the file with -o, others add their names, and anyone submits it.
-The file is a DSSE envelope: it may go by mail, its signatures are all it needs.`,
+The file is a DSSE envelope: it may go by mail, its signatures are all it needs.
+
+Every command that makes a statement prints its CID, or with --json an object:
+statement, kind, signers, says (the statement in plain words), index and receipt
+once it is logged, unchanged when it was there before, file where it was written
+instead, missing for those whose signatures an agreement waits for.`,
 	}
 	group(c)
 	c.AddCommand(newStatementSign(env), newStatementSubmit(env), newStatementShow(env))
@@ -162,6 +167,11 @@ func runStatementShow(ctx context.Context, env *Env, url, what string) error {
 		}
 		out := describeEnvelope(e, s)
 		out.Index = &st.Index
+		if st.Verdict == "accepted" {
+			if err := env.tellMissing(ctx, api, out); err != nil {
+				return err
+			}
+		}
 		return env.showStatement(shown{out, st, s.Predicate})
 	})
 }

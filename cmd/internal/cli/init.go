@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/client"
+	"github.com/cairn-registry/cairn/registry/wire"
 )
 
 // firstCurrencies are the units of account of a new registry. The operators
@@ -26,8 +30,93 @@ var firstCurrencies = []manifests.Currency{
 	{Code: "USD", FineDigits: 12, MinorDigits: 2},
 }
 
+// A constitution is what entry 0 says of a registry beside its origin and keys.
+type constitution struct {
+	currencies       []string
+	firstPeriod      string
+	arbiters         []string
+	arbiterThreshold int
+	payeeRecipient   string
+}
+
+func (k *constitution) register(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&k.currencies, "currency", nil, "a unit of account: `CODE:DECIMALS` (repeatable; default: CHF:2, EUR:2, GBP:2, JPY:0, USD:2)")
+	f.StringVar(&k.firstPeriod, "first-period", "", "first `month` that revenue counts in (default: this one)")
+	f.StringArrayVar(&k.arbiters, "arbiter", nil, "a `did:key`, or key of this home, that decides disputes (repeatable)")
+	f.IntVar(&k.arbiterThreshold, "arbiter-threshold", 0, "`number` of arbiters who must sign a ruling (default: more than half of them)")
+	f.StringVar(&k.payeeRecipient, "payee-recipient", "", "`age` recipient to which people encrypt how they are paid")
+}
+
+// fill sets the members that the flags speak of.
+func (k *constitution) fill(r *manifests.Registry, ring *keyring.Ring) error {
+	r.Currencies = firstCurrencies
+	if len(k.currencies) > 0 {
+		r.Currencies = nil
+	}
+	for _, text := range k.currencies {
+		c, err := parseCurrency(text)
+		if err != nil {
+			return err
+		}
+		r.Currencies = append(r.Currencies, c)
+	}
+	if k.firstPeriod != "" {
+		r.FirstPeriod = k.firstPeriod
+	}
+	for _, text := range k.arbiters {
+		id, err := sign.ParseKeyID(text)
+		if !strings.HasPrefix(text, "did:") {
+			var e keyring.Entry
+			e, err = ring.Show(text)
+			id = e.ID
+		}
+		if err != nil {
+			return fmt.Errorf("--arbiter: %w", err)
+		}
+		r.Arbiters = append(r.Arbiters, id)
+	}
+	if r.ArbiterThreshold = k.arbiterThreshold; r.ArbiterThreshold == 0 && len(r.Arbiters) > 0 {
+		r.ArbiterThreshold = len(r.Arbiters)/2 + 1
+	}
+	r.PayeeRecipient = k.payeeRecipient
+	return nil
+}
+
+// holds reports whether a registry that is there already says what the flags
+// say; else it is fault.Conflict.
+func (k *constitution) holds(ctx context.Context, api *client.Client, ring *keyring.Ring) error {
+	want := manifests.Registry{}
+	if err := k.fill(&want, ring); err != nil {
+		return err
+	}
+	reg, err := api.Registry(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := units(ctx, api)
+	if err != nil {
+		return err
+	}
+	same := (k.firstPeriod == "" || k.firstPeriod == reg.FirstPeriod) &&
+		(len(k.arbiters) == 0 || slices.Equal(want.Arbiters, reg.Arbiters)) &&
+		(k.arbiterThreshold == 0 || k.arbiterThreshold == reg.ArbiterThreshold) &&
+		(k.payeeRecipient == "" || k.payeeRecipient == reg.PayeeRecipient)
+	if len(k.currencies) > 0 {
+		for _, c := range want.Currencies {
+			same = same && known[c.Code] == (wire.Currency{Code: c.Code, MinorDigits: c.MinorDigits, FineDigits: c.FineDigits})
+		}
+	}
+	if !same {
+		return fault.WithHint(fault.New(fault.Conflict, "this home has a registry that says something else"),
+			"init makes a registry once; \"cairn currency add\" adds a unit of account")
+	}
+	return nil
+}
+
 func newInit(env *Env) *cobra.Command {
 	var origin string
+	var k constitution
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Make a home: a key, a log, an empty registry",
@@ -36,17 +125,20 @@ entry 0 says who operates it: the home's own key. Doing it again changes
 nothing. The first "cairn add" in an empty home does the same.
 
 The origin names the log for ever. The default is unique and made from the log
-key; a registry for others takes a name of its own, without scheme.`,
+key; a registry for others takes a name of its own, without scheme. Entry 0 also
+says which units of account there are, with which month the calendar begins,
+and who decides disputes.`,
 		Example: `  cairn init
-  cairn init --origin registry.example/log`,
+  cairn init --origin registry.example/log --currency USD:2 --first-period 2026-10 --arbiter did:key:z6Mk…`,
 		Args: exactly(0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return runInit(c.Context(), env, origin) },
+		RunE: func(c *cobra.Command, _ []string) error { return runInit(c.Context(), env, origin, &k) },
 	}
 	c.Flags().StringVar(&origin, "origin", "", "`name` of the log (default: cairn.invalid/ and a hash of the log key)")
+	k.register(c)
 	return c
 }
 
-func runInit(ctx context.Context, env *Env, origin string) error {
+func runInit(ctx context.Context, env *Env, origin string, k *constitution) error {
 	ring, cfg, err := env.keys()
 	if err != nil {
 		return err
@@ -64,12 +156,19 @@ func runInit(ctx context.Context, env *Env, origin string) error {
 	}
 	return env.connect(ctx, dir, cfg, func(ctx context.Context, c *daemon.Conn) error {
 		if c.Home == nil {
-			if status, err := c.API.Status(ctx); err != nil || origin == "" || origin == status.Origin {
+			status, err := c.API.Status(ctx)
+			if err != nil {
 				return err
 			}
-			return fault.New(fault.Conflict, "this home's log has another origin, and an origin cannot be changed")
+			if origin != "" && origin != status.Origin {
+				return fault.New(fault.Conflict, "this home's log has another origin, and an origin cannot be changed")
+			}
+			return k.holds(ctx, c.API, ring)
 		}
-		if err := createRegistry(ctx, env, c.Home, origin, signer); err != nil {
+		if err := createRegistry(ctx, env, c.Home, origin, signer, k, ring); err != nil {
+			return err
+		}
+		if err := k.holds(ctx, c.API, ring); err != nil {
 			return err
 		}
 		status, err := c.API.Status(ctx)
@@ -107,20 +206,27 @@ func ensureKey(env *Env, ring *keyring.Ring, cfg config.Config) error {
 }
 
 // createRegistry makes the home's log, with the signer as its only operator.
-func createRegistry(ctx context.Context, env *Env, home *daemon.Home, origin string, signer sign.Signer) error {
+func createRegistry(ctx context.Context, env *Env, home *daemon.Home, origin string, signer sign.Signer, k *constitution, ring *keyring.Ring) error {
+	// Checked before anything is made: a log is made once.
+	if err := k.fill(new(manifests.Registry), ring); err != nil {
+		return err
+	}
 	return home.Create(ctx, origin, func(origin, vkey string) ([]byte, error) {
 		common, err := env.common(origin)
 		if err != nil {
 			return nil, err
 		}
-		return seal(manifests.New(&manifests.Registry{
+		r := &manifests.Registry{
 			Common:            common,
 			Origin:            origin,
 			LogKeys:           []string{vkey},
 			Operators:         []sign.KeyID{signer.ID()},
 			OperatorThreshold: 1,
 			FirstPeriod:       env.Now().UTC().Format("2006-01"),
-			Currencies:        firstCurrencies,
-		}), signer)
+		}
+		if err := k.fill(r, ring); err != nil {
+			return nil, err
+		}
+		return seal(manifests.New(r), signer)
 	})
 }

@@ -42,6 +42,7 @@ type issued struct {
 	Period    string           `json:"period,omitempty"`    // from which it counts
 	Receipt   string           `json:"receipt,omitempty"`
 	Private   string           `json:"private,omitempty"` // a file that was written and must be kept
+	Sealed    string           `json:"sealed,omitempty"`  // the same, encrypted for the operator
 }
 
 // sealed signs a statement and says what it says.
@@ -54,7 +55,7 @@ func (env *Env) sealed(s *manifests.Statement, signer sign.Signer) (*sign.Envelo
 	if err != nil {
 		return nil, nil, err
 	}
-	out := &issued{Statement: manifests.StatementCID(payload).String(), Kind: s.Kind, Signers: []sign.KeyID{signer.ID()}, Says: words(s)}
+	out := describeEnvelope(e, s)
 	env.say("signed as "+string(signer.ID()), out.Says)
 	return e, out, nil
 }
@@ -112,6 +113,10 @@ func (env *Env) logEnvelope(ctx context.Context, api *client.Client, e *sign.Env
 	if sub.Verdict != "accepted" {
 		return explained(fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index))
 	}
+	// A payment that was stated before in the same words is answered with that.
+	if id := sub.Statement.String(); id != out.Statement {
+		out.Statement, out.Unchanged = id, true
+	}
 	out.Index, out.Receipt = &sub.Index, sub.Receipt
 	return nil
 }
@@ -130,15 +135,15 @@ func (env *Env) show(out *issued) error {
 	return env.print(out, func(w io.Writer) { fmt.Fprintln(w, out.Statement) })
 }
 
-// issues runs a command that makes one statement: make builds it against the
-// home's registry, as the signer. Common is filled in here.
-func (env *Env) issues(ctx context.Context, o issue, make func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error)) error {
+// issues runs a command that makes one statement: build makes it against the
+// home's registry, as the signer.
+func (env *Env) issues(ctx context.Context, o issue, build func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error)) error {
 	signer, err := env.mine()
 	if err != nil {
 		return err
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		s, err := make(ctx, c, signer)
+		s, err := build(ctx, c, signer)
 		if err != nil {
 			return err
 		}
@@ -210,13 +215,10 @@ func describeEnvelope(e *sign.Envelope, s *manifests.Statement) *issued {
 	for _, sig := range e.Signatures {
 		out.Signers = append(out.Signers, sig.KeyID)
 	}
+	if m, ok := s.Predicate.(*manifests.Model); ok {
+		out.Edges = m.Edges
+	}
 	return out
-}
-
-// cosigned returns an envelope with the signer's signature over a logged
-// statement, and nothing else: what is recorded need not be said again.
-func cosigned(payload []byte, signer sign.Signer) (*sign.Envelope, error) {
-	return sign.Seal(payload, signer)
 }
 
 // signedAlready reports whether the log has the key's signature on a statement.
@@ -224,7 +226,7 @@ func signedAlready(st *wire.Statement, id sign.KeyID) bool {
 	return slices.ContainsFunc(st.Signers, func(s wire.Signer) bool { return s.ID == id })
 }
 
-// fileOrCID tells a file's name from a CID: a file that is there wins.
+// isFile tells a file's name from a CID: a file that is there wins, and - is stdin.
 func isFile(text string) bool {
 	if text == "-" {
 		return true

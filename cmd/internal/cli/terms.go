@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/ipfs/go-cid"
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/manifests"
@@ -31,7 +31,8 @@ type licensing struct {
 	cid cid.Cid
 }
 
-func (l *licensing) register(f *pflag.FlagSet) {
+func (l *licensing) register(c *cobra.Command) {
+	f := c.Flags()
 	f.StringVar(&l.license, "license", "", "licence as an SPDX `expression`; own texts are LicenseRef-…")
 	f.StringVar(&l.licenseText, "license-text", "", "`file` with the text of a LicenseRef- licence")
 	f.StringVar(&l.termsFile, "terms", "", "YAML or JSON `file` with a terms document, for more than a licence")
@@ -113,15 +114,16 @@ type crediting struct {
 	total  string
 }
 
-func (c *crediting) register(f *pflag.FlagSet) {
-	f.StringArrayVar(&c.contributors, "contributor", nil, "a `contributor`: 'Name <did:key…>;share=N;role=r1,r2' (repeatable; default: the signing key alone)")
+func (k *crediting) register(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&k.contributors, "contributor", nil, "a `contributor`: 'Name <did:key…>;share=N;role=r1,r2' (repeatable; default: the signing key alone)")
 }
 
 // resolve works out who is credited: those of --contributor, else those of said,
 // each with one share, else the signer alone.
-func (c *crediting) resolve(said []manifests.Contributor, signer sign.KeyID) error {
+func (k *crediting) resolve(said []manifests.Contributor, signer sign.KeyID) error {
 	weights := make(map[sign.KeyID]string)
-	for _, text := range c.contributors {
+	for _, text := range k.contributors {
 		p, weight, err := manifests.ParseContributor(text)
 		if err != nil {
 			return fmt.Errorf("--contributor: %w", err)
@@ -129,17 +131,17 @@ func (c *crediting) resolve(said []manifests.Contributor, signer sign.KeyID) err
 		if weights[p.ID] != "" {
 			return fault.New(fault.Invalid, "--contributor: %s is named twice", p.ID)
 		}
-		c.people = append(c.people, p)
+		k.people = append(k.people, p)
 		weights[p.ID] = weight
 	}
-	if len(c.people) == 0 {
-		c.people = said
+	if len(k.people) == 0 {
+		k.people = said
 	}
-	if len(c.people) == 0 {
-		c.people = []manifests.Contributor{{ID: signer}}
+	if len(k.people) == 0 {
+		k.people = []manifests.Contributor{{ID: signer}}
 	}
 	sum := new(big.Int)
-	for _, p := range c.people {
+	for _, p := range k.people {
 		weight := weights[p.ID]
 		if weight == "" {
 			weight = "1"
@@ -149,8 +151,8 @@ func (c *crediting) resolve(said []manifests.Contributor, signer sign.KeyID) err
 			return fault.New(fault.Invalid, "share %s of %s is not a number", fault.Quote(weight), p.ID)
 		}
 		sum.Add(sum, w)
-		c.shares = append(c.shares, manifests.Share{ID: p.ID, Weight: weight})
+		k.shares = append(k.shares, manifests.Share{ID: p.ID, Weight: weight})
 	}
-	c.total = sum.String()
+	k.total = sum.String()
 	return nil
 }

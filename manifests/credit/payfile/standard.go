@@ -152,7 +152,7 @@ func (t *StandardTree) WriteTo(w io.Writer) (int64, error) {
 		out.text(dumpValue)
 		out.b = v.address.AppendChecksummed(out.b, &k)
 		out.text(dumpAmount)
-		out.text(v.amount.String())
+		out.b = v.amount.Append(out.b)
 		out.text(dumpIndex)
 		out.b = append(strconv.AppendInt(out.b, int64(v.index), 10), '}')
 	}

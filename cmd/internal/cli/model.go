@@ -1,0 +1,277 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/client"
+	"github.com/cairn-registry/cairn/registry/wire"
+)
+
+func newModel(env *Env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "model",
+		Short: "Register a model, and what it was trained on",
+	}
+	group(c)
+	c.AddCommand(newModelAdd(env), newModelShow(env))
+	return c
+}
+
+type modelOptions struct {
+	issue
+	licensing
+	crediting
+	artifact  string
+	version   string
+	title     string
+	trainedOn []string
+	usages    []string
+}
+
+func newModelAdd(env *Env) *cobra.Command {
+	var o modelOptions
+	c := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Register a version of a model",
+		Long: `add logs a model and prints the CID of its statement. Its name lives beside those
+of datasets. The artifact is the CID of files that are registered or stored
+somewhere, or one local file, of which only the SHA-256 is recorded; without one
+the statement is about the name alone.
+
+Of the model's revenue a part flows on to what it was trained on: --trained-on
+REF=ppm, in parts per million. --trained-on REF, and the inputs of the runs named
+with --usage, get the smallest edge that the terms of each ask, and add says so.`,
+		Example: `  cairn model add weather-lm --license Apache-2.0 --artifact model.safetensors \
+    --trained-on seattle-weather=50000 --trained-on ana/labels
+  cairn model add weather-lm --license Apache-2.0 --usage bafkrei… --version 2.0.0`,
+		Args: exactly(1, "one NAME"),
+		RunE: func(c *cobra.Command, args []string) error { return runModelAdd(c.Context(), env, &o, args[0]) },
+	}
+	f := c.Flags()
+	o.licensing.register(c)
+	o.crediting.register(c)
+	f.StringVar(&o.artifact, "artifact", "", "the model's `file`, or the CID of its files")
+	f.StringVar(&o.version, "version", "", "semantic `version` (default: 1.0.0, then the next MAJOR)")
+	f.StringVar(&o.title, "title", "", "one `line` for people")
+	f.StringArrayVar(&o.trainedOn, "trained-on", nil, "`REF` or REF=ppm: what it was trained on, and the part of the revenue that flows there (repeatable)")
+	f.StringArrayVar(&o.usages, "usage", nil, "`CID` of the usage/v1 of a run that made it (repeatable)")
+	o.issue.register(c)
+	return c
+}
+
+func runModelAdd(ctx context.Context, env *Env, o *modelOptions, name string) error {
+	var errs []error
+	if err := manifests.ValidName(name); err != nil {
+		errs = append(errs, err)
+	}
+	if o.version != "" {
+		if err := manifests.ValidVersion(o.version); err != nil {
+			errs = append(errs, fmt.Errorf("--version: %w", err))
+		}
+	}
+	errs = append(errs, o.licensing.read()...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return env.issues(ctx, o.issue, func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error) {
+		m := &manifests.Model{Publisher: signer.ID(), Model: manifests.ModelName{Name: name, Version: o.version, Title: o.title}}
+		digest, err := o.readArtifact(m)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.crediting.resolve(nil, signer.ID()); err != nil {
+			return nil, err
+		}
+		m.Contributors, m.Total = o.shares, o.total
+		if err := succeed(ctx, c.API, m); err != nil {
+			return nil, err
+		}
+		if digest == "" {
+			sum := sha256.Sum256([]byte(string(m.Publisher) + "/" + name + "@" + m.Model.Version))
+			digest = hex.EncodeToString(sum[:])
+		}
+		if err := env.modelEdges(ctx, c.API, o, m); err != nil {
+			return nil, err
+		}
+		if err := o.storeTerms(ctx, c); err != nil {
+			return nil, err
+		}
+		m.Terms, m.Rules = cjson.CID{Cid: o.cid}, manifests.RulesOf(o.terms)
+		if err := env.fresh(ctx, c.API, m); err != nil {
+			return nil, err
+		}
+		return manifests.NewModel(m, digest), nil
+	})
+}
+
+// storeTerms stores the terms document before it is named.
+func (o *modelOptions) storeTerms(ctx context.Context, c *daemon.Conn) error {
+	s, err := openSink(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := o.licensing.store(ctx, s); err != nil {
+		return err
+	}
+	return s.Finish(ctx)
+}
+
+// readArtifact sets the artifact's CID, or returns the SHA-256 of a local file.
+func (o *modelOptions) readArtifact(m *manifests.Model) (digest string, err error) {
+	if o.artifact == "" {
+		return "", nil
+	}
+	f, err := os.Open(o.artifact)
+	if errors.Is(err, os.ErrNotExist) {
+		c, cerr := cjson.ParseCID(o.artifact)
+		if cerr != nil {
+			return "", fault.New(fault.NotFound, "--artifact %s is neither a file nor a CID", fault.Quote(o.artifact))
+		}
+		m.Model.Artifact = cjson.CID{Cid: cjson.V1(c)}
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", fault.WithHint(fault.New(fault.Invalid, "--artifact %s is not a file", fault.Quote(o.artifact)), "register a folder with \"cairn add\" and give its CID")
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// succeed makes m the version after the newest one of its name.
+func succeed(ctx context.Context, api *client.Client, m *manifests.Model) error {
+	head, err := api.NamedNode(ctx, string(m.Publisher), m.Model.Name, "")
+	if errors.Is(err, fault.NotFound) {
+		if m.Model.Version == "" {
+			m.Model.Version = manifests.FirstVersion
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if head.Kind != string(manifests.KindModel) {
+		return fault.WithHint(fault.New(fault.Conflict, "the name %s is that of a dataset", m.Model.Name), "choose another NAME")
+	}
+	m.Supersedes = head.Statement
+	if m.Model.Version == "" {
+		m.Model.Version = manifests.NextVersion(head.Version, manifests.Difference{Changed: 1})
+	}
+	return nil
+}
+
+// modelEdges works out the edges to what a model was trained on.
+func (env *Env) modelEdges(ctx context.Context, api *client.Client, o *modelOptions, m *manifests.Model) error {
+	g := env.edging(api, manifests.KindModel, m.Publisher, m.Model.Name)
+	var weighted []string
+	var parents []cid.Cid
+	for _, text := range o.trainedOn {
+		if strings.Contains(text, "=") {
+			weighted = append(weighted, text)
+			continue
+		}
+		n, err := env.node(ctx, api, text)
+		if err != nil {
+			return fmt.Errorf("--trained-on: %w", err)
+		}
+		parents = append(parents, n.Statement.Cid)
+	}
+	if err := g.give(ctx, "--trained-on", weighted); err != nil {
+		return err
+	}
+	var err error
+	if m.Usages, err = cids("--usage", o.usages); err != nil {
+		return err
+	}
+	slices.SortFunc(m.Usages, compareCIDs)
+	m.Usages = slices.Compact(m.Usages)
+	for _, u := range m.Usages {
+		_, s, err := envelopeAt(ctx, api, u.Cid)
+		if err != nil {
+			return fmt.Errorf("--usage: %w", err)
+		}
+		run, ok := s.Predicate.(*manifests.Usage)
+		if !ok {
+			return fault.New(fault.Invalid, "--usage %s is a %s, not a record of use", u, s.Kind)
+		}
+		for _, in := range run.Inputs {
+			parents = append(parents, in.Statement.Cid)
+		}
+	}
+	for _, p := range parents {
+		if err := g.ask(ctx, p); err != nil {
+			return err
+		}
+	}
+	e, err := g.edges(ctx)
+	m.Edges, m.SelfWeight, m.EdgeTotal = e.list, e.self, e.total
+	return err
+}
+
+func newModelShow(env *Env) *cobra.Command {
+	var from remoteFlags
+	c := &cobra.Command{
+		Use:     "show REF",
+		Short:   "Show a version of a model, and where its revenue flows",
+		Long:    "show prints what the log knows about a model.\n\n" + refHelp,
+		Example: `  cairn model show weather-lm`,
+		Args:    exactly(1, "one REF"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
+				n, err := env.node(ctx, api, args[0])
+				if err != nil {
+					return err
+				}
+				if n.Kind != string(manifests.KindModel) {
+					return fault.WithHint(fault.New(fault.NotFound, "%s is a dataset, not a model", nodeName(n)), "cairn show %s", args[0])
+				}
+				return env.print(n, func(w io.Writer) { describeModel(w, n) })
+			})
+		},
+	}
+	from.register(c, "registry", "ask the registry at this `URL`", false)
+	return c
+}
+
+func describeModel(w io.Writer, n *wire.Node) {
+	fmt.Fprintf(w, "name       %s\npublisher  %s\n", nodeName(n), n.Publisher)
+	if n.Artifact.Defined() {
+		fmt.Fprintf(w, "artifact   %s\n", n.Artifact)
+	}
+	printShares(w, n.Contributors, n.Total)
+	for _, e := range n.Edges {
+		fmt.Fprintf(w, "flows      %s of %s to %s\n", e.Weight, n.EdgeTotal, e.Statement)
+	}
+	for _, u := range n.Usages {
+		fmt.Fprintf(w, "run        %s\n", u)
+	}
+	fmt.Fprintf(w, "entry      %d\nstatement  %s\nterms      %s\n", n.Index, n.Statement, n.Terms)
+}
+
+// nodeName is how a version is shown.
+func nodeName(n *wire.Node) string { return n.Name + "@" + n.Version }
