@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":       cmdExits,
 			"setid":       cmdSetID,
+			"smuggle":     cmdSmuggle,
 			"mode":        cmdMode,
 			"serve-start": cmdServeStart,
 			"serve-stop":  cmdServeStop,

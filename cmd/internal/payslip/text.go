@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/cairn-registry/cairn/manifests/credit"
 )
@@ -64,30 +64,29 @@ func (s *Slip) text(w io.Writer) error {
 	}
 	line("registry", s.Registry)
 	out.WriteString("\n")
-	t := tabwriter.NewWriter(&out, 0, 8, 2, ' ', tabwriter.AlignRight)
+	var lines [][]string
 	if len(s.body.Lines) > 0 {
-		fmt.Fprintln(t, "work\tshare\tkept\tamount\t\t")
+		lines = append(lines, []string{"work", "share", "kept", "amount", ""})
 	}
 	for _, l := range s.body.Lines {
-		fmt.Fprintf(t, "%s\t%s/%s\t%s\t%s\t%s\t\n", s.work(l.Statement), l.Weight, l.Total, s.decimal(l.Kept), s.decimal(l.Amount), strings.TrimSpace(string(l.State)+" "+s.snapshot(l.Period)))
+		lines = append(lines, []string{s.work(l.Statement), l.Weight + "/" + l.Total, s.decimal(l.Kept), s.decimal(l.Amount), strings.TrimSpace(string(l.State) + " " + s.snapshot(l.Period))})
 	}
 	for _, m := range s.body.Moves {
-		fmt.Fprintf(t, "%s\t\t\t%s\t%s\t\n", s.work(m.Statement), s.decimal(m.Amount), m.Kind)
+		lines = append(lines, []string{s.work(m.Statement), "", "", s.decimal(m.Amount), string(m.Kind)})
 	}
-	t.Flush()
-	if len(s.body.Lines)+len(s.body.Moves) > 0 {
+	if len(lines) > 0 {
+		columns(&out, lines)
 		out.WriteString("\n")
 	}
-	t = tabwriter.NewWriter(&out, 0, 8, 2, ' ', tabwriter.AlignRight)
+	var sums [][]string
 	for _, r := range s.account() {
-		fmt.Fprintf(t, "%s\t%s\t%s\t\n", r.Label, r.Sign, s.decimal(r.Amount))
+		sums = append(sums, []string{r.Label, r.Sign, s.decimal(r.Amount)})
 	}
-	fmt.Fprintf(t, "payable\t\t%s\t\n", s.Payable.Decimal(s.Currency.MinorDigits))
-	fmt.Fprintf(t, "carried on\t\t%s\t\n", s.decimal(s.Carry))
+	sums = append(sums, []string{"payable", "", s.Payable.Decimal(s.Currency.MinorDigits)}, []string{"carried on", "", s.decimal(s.Carry)})
 	if !s.body.Held.IsZero() {
-		fmt.Fprintf(t, "held\t\t%s\t\n", s.decimal(s.body.Held))
+		sums = append(sums, []string{"held", "", s.decimal(s.body.Held)})
 	}
-	t.Flush()
+	columns(&out, sums)
 	fmt.Fprintf(&out, "\n%s\n", s.standing())
 	line("root", s.Proof.Root)
 	if s.Proof.Allocation.Defined() {
@@ -96,6 +95,39 @@ func (s *Slip) text(w io.Writer) error {
 	line("check it", s.check())
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// columns writes rows of equally many cells: words to the left, figures with
+// their points below each other.
+func columns(out *bytes.Buffer, rows [][]string) {
+	type width struct{ before, after int }
+	widths := make([]width, len(rows[0]))
+	split := func(i int, cell string) (int, int) {
+		n := utf8.RuneCountInString(cell)
+		if at := strings.IndexByte(cell, '.'); i > 0 && at >= 0 {
+			return at, n - at
+		}
+		return n, 0
+	}
+	for _, r := range rows {
+		for i, cell := range r {
+			b, a := split(i, cell)
+			widths[i].before, widths[i].after = max(widths[i].before, b), max(widths[i].after, a)
+		}
+	}
+	for _, r := range rows {
+		var line strings.Builder
+		for i, cell := range r {
+			b, a := split(i, cell)
+			left := strings.Repeat(" ", widths[i].before-b)
+			if i == 0 || i == 4 {
+				line.WriteString(cell + left + "  ")
+				continue
+			}
+			line.WriteString(left + cell + strings.Repeat(" ", widths[i].after-a) + "  ")
+		}
+		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
 }
 
 func (s *Slip) decimal(a credit.Amount) string { return Decimal(a, s.Currency) }
