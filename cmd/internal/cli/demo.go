@@ -30,13 +30,17 @@ runs the real commands in a temporary folder, which is removed at the end.`,
 		Example: `  cairn demo
   cairn demo --keep ./demo     # leave the homes there to look at`,
 		Args: exactly(0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), env, keep) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runDemonstration(c.Context(), env, keep, (*demonstration).run)
+		},
 	}
+	c.AddCommand(newDemoCredit(env))
 	c.Flags().StringVar(&keep, "keep", "", "new `folder` to work in and to keep")
 	return c
 }
 
-func runDemo(ctx context.Context, env *Env, keep string) (err error) {
+// runDemonstration runs a demo in a temporary folder, or in the new one to keep.
+func runDemonstration(ctx context.Context, env *Env, keep string, run func(*demonstration, context.Context) error) (err error) {
 	dir := keep
 	if keep == "" {
 		if dir, err = os.MkdirTemp("", "cairn-demo-"); err != nil {
@@ -50,7 +54,7 @@ func runDemo(ctx context.Context, env *Env, keep string) (err error) {
 		return err
 	}
 	d := &demonstration{env: env, dir: dir, start: time.Now()}
-	if err := d.run(ctx); err != nil {
+	if err := run(d, ctx); err != nil {
 		return fmt.Errorf("the demo stopped: %w", err)
 	}
 	return nil
@@ -62,6 +66,7 @@ type demonstration struct {
 	dir   string
 	start time.Time
 	out   string // what the last command printed
+	brief *strings.Replacer
 }
 
 // say explains what comes next.
@@ -69,7 +74,13 @@ func (d *demonstration) say(text string) { fmt.Fprintf(d.env.Stdout, "\n# %s\n",
 
 // command runs a command line in a home and prints both, paths shortened.
 func (d *demonstration) command(ctx context.Context, home string, want int, line ...string) error {
-	fmt.Fprintf(d.env.Stdout, "$ %s\n", d.short(strings.Join(line, " ")))
+	shown := make([]string, len(line))
+	for i, arg := range line {
+		if shown[i] = arg; strings.ContainsAny(arg, " <>;") {
+			shown[i] = "'" + arg + "'"
+		}
+	}
+	fmt.Fprintf(d.env.Stdout, "$ %s\n", d.short(strings.Join(shown, " ")))
 	var stdout, stderr bytes.Buffer
 	getenv := func(k string) string {
 		if k == "CAIRN_HOME" {
@@ -95,7 +106,14 @@ func (d *demonstration) command(ctx context.Context, home string, want int, line
 	return nil
 }
 
-func (d *demonstration) short(s string) string { return strings.ReplaceAll(s, d.dir+"/", "") }
+// short leaves out what is long and says nothing: the folder, most of a key.
+func (d *demonstration) short(s string) string {
+	s = strings.ReplaceAll(s, d.dir+"/", "")
+	if d.brief != nil {
+		s = d.brief.Replace(s)
+	}
+	return s
+}
 
 // print shows output, indented and not too long.
 func (d *demonstration) print(text string) {
@@ -174,9 +192,14 @@ func (d *demonstration) run(ctx context.Context) error {
 }
 
 // served is the part during which a server runs.
-func (d *demonstration) served(ctx context.Context, root string) (err error) {
+func (d *demonstration) served(ctx context.Context, root string) error {
 	d.say("The contributor serves it.")
-	ctx, stop := context.WithCancel(ctx)
+	return d.serving(ctx, "contributor", func(ctx context.Context, url string) error { return d.fetched(ctx, url, root) })
+}
+
+// serving runs a server of a home while fn runs.
+func (d *demonstration) serving(ctx context.Context, home string, fn func(ctx context.Context, url string) error) (err error) {
+	serverCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	pr, pw := io.Pipe()
 	ended := make(chan int, 1)
@@ -184,9 +207,9 @@ func (d *demonstration) served(ctx context.Context, root string) (err error) {
 	var stderr bytes.Buffer
 	go func() {
 		env := &Env{Stdin: strings.NewReader(""), Stdout: pw, Stderr: &stderr, Now: d.env.Now, Getenv: func(k string) string {
-			return map[string]string{"CAIRN_HOME": d.path("contributor"), "CAIRN_LOG": "error"}[k]
+			return map[string]string{"CAIRN_HOME": d.path(home), "CAIRN_LOG": "error"}[k]
 		}}
-		status := Run(ctx, env, []string{"serve", "--listen", "127.0.0.1:0"})
+		status := Run(serverCtx, env, []string{"serve", "--listen", "127.0.0.1:0"})
 		pw.Close()
 		ended <- status
 	}()
@@ -204,7 +227,11 @@ func (d *demonstration) served(ctx context.Context, root string) (err error) {
 			err = fault.New(fault.Internal, "the server ended with status %d: %s", status, stderr.String())
 		}
 	}()
+	return fn(ctx, url)
+}
 
+// fetched is what a trainer and an auditor do at a server.
+func (d *demonstration) fetched(ctx context.Context, url, root string) error {
 	d.say("A trainer fetches with any HTTP client …")
 	fmt.Fprintf(d.env.Stdout, "$ curl -s %s/ipfs/%s/daily.csv | head -3\n", url, root)
 	resp, err := http.Get(url + "/ipfs/" + root + "/daily.csv")

@@ -46,6 +46,8 @@ var Rules = []Rule{
 	},
 	{From: "registry/fold", To: []string{"registry/index", "registry/translog", "registry"}, Why: "the state machine reads a View, not a database"},
 	{From: "registry/index", To: []string{"registry/translog", "registry"}, Why: "the index is filled by the follower, it does not follow"},
+	{From: "registry/ledger", To: []string{"registry/index", "registry/translog", "registry"}, Why: "an auditor fills it from a replay, with no database"},
+	{From: "manifests/credit", To: []string{"manifests", "manifests/sign", "manifests/proof", "manifests/terms"}, Why: "the engine knows effects and integers, no statement: it stays small enough to be written again"},
 	{From: "registry/translog", To: []string{"registry/index", "registry/fold", "registry"}, Why: "the log knows leaves, not what they mean"},
 	{
 		From:   "registry/audit",
@@ -70,6 +72,7 @@ var OnlyImporter = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/internal/cli"}, "the command line's library"},
 	{"github.com/vbauerster/mpb/...", []string{"cmd/internal/term"}, "progress bars"},
 	{"github.com/github/go-spdx/...", []string{"manifests/terms"}, "the licence list"},
+	{"github.com/decred/dcrd/...", []string{"manifests/eth"}, "the curve of wallets"},
 	{"filippo.io/age/...", []string{"cmd/internal/keyring"}, "passphrases on keys"},
 	{"github.com/ipfs/boxo/gateway", []string{"registry/gateway"}, "boxo is frozen upstream: each part of it stands behind one package"},
 	{"go.yaml.in/yaml/...", []string{"manifests", "cmd/internal/config"}, "YAML is how people write, never how cairn stores"},
