@@ -30,7 +30,6 @@ type payoutOptions struct {
 	rail, currency, least, id, out string
 	destinations                   []string
 	debtor, execution, remittance  string
-	incentivePpm                   uint16
 	unopened                       bool
 }
 
@@ -259,7 +258,7 @@ func (b *batch) render() (file []byte, root string, err error) {
 			w, root = d, "0x"+hex.EncodeToString(r[:])
 		}
 	case "splits":
-		w, err = payfile.NewSplit(b.lines, b.o.incentivePpm)
+		w, err = payfile.NewSplit(b.lines, 0)
 	case "drips":
 		var parts []payfile.Line
 		if parts, err = dripsLines(b.lines); err == nil {
