@@ -65,7 +65,7 @@ Doing it again with the same --id pays nobody twice: it writes the same file.`,
 	f.StringVar(&o.id, "id", "", "the payout's own `name`, unique in the log (default: period-currency-rail)")
 	f.StringArrayVar(&o.destinations, "destinations", nil, "`file` of where payees are paid (repeatable)")
 	f.StringVar(&o.debtor, "debtor", "", "JSON `file` of who pays: name, account, bic (for csv and pain.001)")
-	f.StringVar(&o.execution, "execution", "", "`day` on which the bank is to pay (default: tomorrow)")
+	f.StringVar(&o.execution, "execution", "", "`day` on which the bank is to pay (default: the day after)")
 	f.StringVar(&o.remittance, "remittance", "", "`text` on the payees' bank statements")
 	f.BoolVar(&o.unopened, "unopened", false, "pay to a destination that does not open the payee's commitment")
 	f.StringVarP(&o.out, "output", "o", "", "private `file` to write for the rail")
@@ -123,14 +123,18 @@ func runPayoutCreate(ctx context.Context, env *Env, o *payoutOptions) error {
 		if err != nil {
 			return err
 		}
-		sub, err := env.state(ctx, c, s, signer)
+		if err := env.fresh(ctx, c.API, s); err != nil {
+			return err
+		}
+		s.IssuedAt = b.created.Format(time.RFC3339) // so that the file can be written again
+		sub, err := env.release(ctx, c.API, manifests.New(s), signer, issue{})
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		if err := os.Rename(tmp, o.out); err != nil {
 			return err
 		}
-		return b.print(paid{Statement: sub.Statement.String(), Lines: s.Lines.String(), Root: root})
+		return b.print(paid{Statement: sub.Statement, Lines: s.Lines.String(), Root: root})
 	})
 }
 
@@ -170,9 +174,6 @@ func (b *batch) read(ctx context.Context) error {
 	}
 	if b.o.id == "" {
 		b.o.id = fmt.Sprintf("%s-%s-%s", b.period, b.cur.Code, b.o.rail)
-	}
-	if b.o.execution == "" {
-		b.o.execution = b.created.AddDate(0, 0, 1).Format(time.DateOnly)
 	}
 	if b.o.debtor != "" {
 		text, err := auditing.ReadBounded(b.o.debtor, maxDebtor)
@@ -236,6 +237,9 @@ func (b *batch) payable(ctx context.Context) error {
 func (b *batch) render() (file []byte, root string, err error) {
 	var w io.WriterTo
 	sum := sha256.Sum256([]byte(b.o.id))
+	if b.o.execution == "" {
+		b.o.execution = b.created.AddDate(0, 0, 1).Format(time.DateOnly)
+	}
 	transfer := payfile.Transfer{
 		MessageID: "cairn-" + hex.EncodeToString(sum[:8]), Created: b.created, Execution: b.o.execution, Debtor: b.debtor,
 		Currency: b.cur.Code, MinorDigits: b.cur.MinorDigits, Remittance: b.o.remittance,
@@ -352,7 +356,6 @@ func (b *batch) again(ctx context.Context, known *wire.Payout) error {
 	if b.created, err = time.Parse(time.RFC3339, p.IssuedAt); err != nil {
 		return err
 	}
-	b.o.execution = cmpOr(b.o.execution, b.created.AddDate(0, 0, 1).Format(time.DateOnly))
 	if b.total, err = credit.ParseAmount(p.TotalMinor); err != nil {
 		return err
 	}
@@ -370,13 +373,6 @@ func (b *batch) again(ctx context.Context, known *wire.Payout) error {
 		return err
 	}
 	return b.print(out)
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 func (b *batch) print(out paid) error {
