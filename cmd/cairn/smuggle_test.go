@@ -20,12 +20,16 @@ import (
 	"github.com/cairn-registry/cairn/registry/translog"
 )
 
-// smuggle FILE logs the statement of an envelope file around the door, as an
-// operator could who changes the program: an allocation with one fine unit more,
-// or a payout of lines that are not what it says, signed by the key "default".
+// smuggle [-n] FILE takes the allocation in an envelope file, makes it wrong,
+// signs it with the key "default", writes it to FILE.wrong, and logs it around the
+// door, as an operator could who changes the program; with -n it is not logged.
 func cmdSmuggle(ts *testscript.TestScript, neg bool, args []string) {
+	dry := len(args) > 0 && args[0] == "-n"
+	if dry {
+		args = args[1:]
+	}
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: smuggle envelope")
+		ts.Fatalf("usage: smuggle [-n] envelope")
 	}
 	home := ts.Getenv("CAIRN_HOME")
 	payload, err := sign.Peek([]byte(ts.ReadFile(args[0])))
@@ -45,6 +49,10 @@ func cmdSmuggle(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	envelope, err := e.Encode()
 	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".wrong"), envelope, 0o666))
+	if dry {
+		return
+	}
 	l, err := proof.NewLeaf(e, envelope)
 	ts.Check(err)
 	leaf, err := l.Encode()
