@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,9 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":       cmdExits,
+			"setid":       cmdSetID,
+			"smuggle":     cmdSmuggle,
+			"mode":        cmdMode,
 			"serve-start": cmdServeStart,
 			"serve-stop":  cmdServeStop,
 			"fetch":       cmdFetch,
@@ -83,6 +87,25 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s exits with %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// setid writes to.csv: where the did:key of the last standard output is paid.
+func cmdSetID(ts *testscript.TestScript, neg bool, args []string) {
+	id := regexp.MustCompile("did:key:[A-Za-z0-9]+").FindString(ts.ReadFile("stdout"))
+	if neg || len(args) != 0 || id == "" {
+		ts.Fatalf("usage: setid, after a command that prints a did:key")
+	}
+	line := "payee,account,name,bic\n" + id + ",DE89370400440532013000,Ana Lind,COBADEFF\n"
+	ts.Check(os.WriteFile(ts.MkAbs("to.csv"), []byte(line), 0o600))
+}
+
+// mode OCTAL FILE checks a file's permissions.
+func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
+		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
 	}
 }
 

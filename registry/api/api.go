@@ -54,6 +54,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.get(mux, "/v1/resolve", a.resolve)
 	a.get(mux, "/v1/keys/{did}", a.identity)
 	a.registerCredit(mux)
+	a.registerPayouts(mux)
 	a.registerShares(mux)
 	a.raw(mux, "/v1/statements/{cid}/envelope", "application/vnd.dsse+json", immutable, a.reg.Envelope)
 	a.raw(mux, "/v1/statements/{cid}/receipt", "text/plain; charset=utf-8", fresh, a.reg.Receipt)

@@ -29,6 +29,7 @@ func (a *API) RegisterPrivate(mux *http.ServeMux, store *pack.Store) {
 	a.post(mux, "/v1/blocks/adopt", 1<<10, p.adopt)
 	a.post(mux, "/v1/check", 1<<10, p.check)
 	a.post(mux, "/v1/credit/simulate", maxSimulation, a.simulate)
+	mux.HandleFunc("GET /v1/credit/journal/{currency}", a.journal)
 	a.post(mux, "/v1/agreements/parties", sign.MaxPayload, a.parties)
 }
 

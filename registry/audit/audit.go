@@ -76,6 +76,9 @@ type Options struct {
 	Seed   uint64
 	// Progress, when set, is told how many bytes of how many were read.
 	Progress func(done, total int64)
+	// Leaf, when set, is handed each entry of the log that [Log] recomputes, in
+	// order, before it is known whether the whole holds. An error ends the work.
+	Leaf func(c proof.Checkpoint, i uint64, leaf []byte) error
 }
 
 // The results of an audit, the same words as in attestation/v1. Only the first
@@ -229,6 +232,9 @@ func (a *auditor) recompute(c proof.Checkpoint, leaf func(i uint64, l proof.Leaf
 		}
 		if l, err := proof.DecodeLeaf(b); err == nil {
 			leaf(i, l, b)
+		}
+		if a.o.Leaf != nil {
+			return a.o.Leaf(c, i, b)
 		}
 		return nil
 	}, func(path string, err error) {

@@ -115,7 +115,7 @@ func ParseMode(text string) (audit.Mode, error) {
 
 // Print writes a report: to w as text or, with asJSON, as JSON, and to the file
 // as JSON if one is named.
-func Print(w io.Writer, r *audit.Report, asJSON bool, name string) error {
+func Print(w io.Writer, r interface{ Text(io.Writer) }, asJSON bool, name string) error {
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
