@@ -1,6 +1,8 @@
 package registry_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -10,12 +12,15 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/credit"
+	"github.com/cairn-registry/cairn/manifests/credit/payfile"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/index"
+	"github.com/cairn-registry/cairn/registry/ledger"
 )
 
 // anonymous takes the keyids out of an envelope, as other tools write it.
@@ -134,10 +139,31 @@ func TestAMonthThroughTheDoor(t *testing.T) {
 
 	refused(fault.Conflict, "wrong-period", w.Allocation("2026-11", cid.Undef), "operator")
 	accepted(w.Period("2026-11"), "operator")
-	allocation := accepted(w.Allocation("2026-11", cid.Undef), "operator")
-	refused(fault.NotFound, "the lines", w.Payout("payout-1", allocation), "operator")
-	h.record(foldtest.RawCID("lines"), []byte("lines"))
-	payout := accepted(w.Payout("payout-1", allocation), "operator")
+	refused(fault.Conflict, "inFine", w.Allocation("2026-11", cid.Undef), "operator")
+	result, lines := h.month(w.Allocation("2026-11", cid.Undef))
+	allocation := accepted(result, "operator")
+	pay := func(csv []byte) *manifests.Payout {
+		o := w.Payout("payout-1", allocation)
+		o.Lines.Cid = cjson.RawCID(csv)
+		return o
+	}
+	refused(fault.NotFound, "the lines", pay(lines), "operator")
+	for _, c := range []struct {
+		csv, total string
+		code       fault.Code
+		what       string
+	}{
+		{"lines", "10", fault.Invalid, "the payout's lines"},
+		{strings.Replace(string(lines), ",5\n", ",6\n", 1), "10", fault.Invalid, "2 lines of 11"},
+		{strings.ReplaceAll(string(lines), ",5\n", ",5000000\n"), "10000000", fault.Conflict, "the payout does not hold"}, // more than is payable
+	} {
+		h.record(cjson.RawCID([]byte(c.csv)), []byte(c.csv))
+		o := pay([]byte(c.csv))
+		o.TotalMinor = c.total
+		refused(c.code, c.what, o, "operator")
+	}
+	h.record(cjson.RawCID(lines), lines)
+	payout := accepted(pay(lines), "operator")
 	accepted(w.PayoutResult(payout, 0, manifests.PayoutPaid), "operator")
 
 	// The evidence of a statement whose signers the log's state names.
@@ -161,4 +187,41 @@ func TestAMonthThroughTheDoor(t *testing.T) {
 	if err != nil || len(r.Findings) > 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// month completes an allocation with what the run comes to, and returns the
+// lines of a payout of five minor units to each of its first two payees.
+func (h *home) month(a *manifests.Allocation) (*manifests.Allocation, []byte) {
+	h.t.Helper()
+	var csv bytes.Buffer
+	err := h.reg.Credit(h.t.Context(), func(v *ledger.View, _ uint64) error {
+		p, err := credit.ParsePeriod(a.Period)
+		if err != nil {
+			return err
+		}
+		run, err := v.Run(h.t.Context(), p, a.Currency)
+		if err != nil {
+			return err
+		}
+		tree := func(t credit.Tree) manifests.Tree {
+			return manifests.Tree{N: int64(t.N), Root: base64.StdEncoding.EncodeToString(t.Root[:])}
+		}
+		c := run.Allocation()
+		a.Events, a.Nodes, a.Payees = tree(c.Events), tree(c.Nodes), tree(c.PayeeStatements)
+		a.InFine, a.HeldFine = c.InFine.String(), c.HeldFine.String()
+		var lines []payfile.Line
+		for i := range 2 {
+			lines = append(lines, payfile.Line{Payee: run.Statement(i).Payee, Amount: credit.FromUint64(5)})
+		}
+		table, err := payfile.NewPublicCSV(lines)
+		if err != nil {
+			return err
+		}
+		_, err = table.WriteTo(&csv)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return a, csv.Bytes()
 }
