@@ -19,6 +19,7 @@ var rejections = map[string]string{
 	"underpaid":         "an edge is below what the terms of its parent ask: raise it with --edge",
 	"cap":               "the edges together are above what a parent allows",
 	"floor":             "too little reaches an ancestor that set a floor: add an edge to it with --edge",
+	"consent":           "somebody who shares the version before gets less of this one: repeat its contributors, let them sign too, or change the shares with \"cairn agree\"",
 	"too-many-parties":  "more people had a share of this work than one agreement can ask",
 	"not-publisher":     "only the publisher of a version declares income for it",
 	"wrong-period":      "\"cairn period show\" says which period is open",
