@@ -20,7 +20,7 @@ var rejections = map[string]string{
 	"cap":               "the edges together are above what a parent allows",
 	"floor":             "too little reaches an ancestor that set a floor: add an edge to it with --edge",
 	"consent":           "somebody who shares the version before gets less of this one: repeat its contributors, let them sign too, or change the shares with \"cairn agree\"",
-	"too-many-parties":  "more people had a share of this work than one agreement can ask",
+	"too-many-parties":  "more people had a share of this work than one agreement can ask, or too many of its agreements wait for their period",
 	"not-publisher":     "only the publisher of a version declares income for it",
 	"wrong-period":      "\"cairn period show\" says which period is open",
 	"past-period":       "choose a later --effective, or --retroactive with everybody's signature",
