@@ -10,7 +10,8 @@ import (
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
 
-// maxChain bounds how many agreements back the shares of a work are followed.
+// maxChain bounds how many agreements back the shares of a work are followed,
+// and how many of a work may be complete without having begun.
 const maxChain = 64
 
 // Parties are the people whom an agreement concerns.
@@ -20,8 +21,9 @@ type Parties struct {
 	// Must have to sign: those whose fraction falls, and those who are new; for a
 	// retroactive agreement everybody in All.
 	Must []sign.KeyID
-	// Full says that there are more than one agreement can ask; Must is then
-	// empty, and the agreement cannot become complete.
+	// Full says that there are more than one agreement can ask, or that too many
+	// agreements have not begun. Must is then empty, and the agreement cannot become
+	// complete.
 	Full bool
 }
 
@@ -32,21 +34,18 @@ func PartiesTo(v View, a AddAgreement) (Parties, error) {
 	if err != nil {
 		return Parties{}, err
 	}
-	total, after := number(a.Total), make(map[sign.KeyID]uint64, len(a.Shares))
-	for _, s := range a.Shares {
-		after[s.ID] = number(s.Weight)
-	}
+	after := partsOf(a.Shares, a.Total)
 	known, must := make(map[sign.KeyID]bool), make(map[sign.KeyID]bool)
 	for _, d := range before {
 		of := number(d.Total)
 		for _, s := range d.Shares {
 			known[s.ID] = true
-			if a.Retroactive || less(after[s.ID], total, number(s.Weight), of) {
+			if a.Retroactive || less(after.weights[s.ID], after.total, number(s.Weight), of) {
 				must[s.ID] = true
 			}
 		}
 	}
-	for id := range after {
+	for id := range after.weights {
 		if a.Retroactive || !known[id] {
 			must[id] = true
 		}
@@ -108,17 +107,18 @@ func distributions(v View, a AddAgreement) (list []Shares, full bool, err error)
 	if err != nil || !ok {
 		return nil, false, err
 	}
+	c, _, err := v.Calendar()
+	if err != nil {
+		return nil, false, err
+	}
 	begins := a.EffectivePeriod
 	if !a.Retroactive {
-		c, _, err := v.Calendar()
-		if err != nil {
-			return nil, false, err
-		}
 		begins = max(begins, c.Next())
 	}
-	if w.Full {
-		full = true
+	if full, err = crowded(v, w, c.Open); err != nil {
+		return nil, false, err
 	}
+	full = full || w.Full
 	since, listed := uint64(0), 0
 	from := make(map[cid.Cid]string) // where agreements begin
 	first := ""                      // where the earliest so far does

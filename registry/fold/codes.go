@@ -61,6 +61,9 @@ const (
 	Ancestors Code = "ancestors"
 	// Floor: too little reaches an ancestor that set a floor.
 	Floor Code = "floor"
+	// Consent: somebody's part of the work falls with this version, and they
+	// have not signed. Another envelope may carry their signatures.
+	Consent Code = "consent"
 
 	// HandleTaken: the handle belongs to another identity.
 	HandleTaken Code = "handle-taken"
@@ -72,7 +75,7 @@ const (
 	KeyExists Code = "key-exists"
 
 	// TooManyParties: more people had a share of the work than one agreement can
-	// ask.
+	// ask, or too many of its agreements have not begun.
 	TooManyParties Code = "too-many-parties"
 	// NotPublisher: the issuer is not the publisher of the version.
 	NotPublisher Code = "not-publisher"
@@ -109,6 +112,7 @@ var undecided = map[Code]bool{
 	KeyRevoked:        true,
 	MissingSignature:  true,
 	Threshold:         true,
+	Consent:           true,
 }
 
 // Decides reports whether a rejection with this code is final for the
@@ -124,7 +128,7 @@ func Codes() []Code {
 		UnknownKind, Malformed, Subject, WrongRegistry,
 		UnexpectedSigner, KeyRevoked, MissingSignature, Threshold,
 		Anchor, Reference, VersionTaken, Stale,
-		Edges, Depth, Underpaid, Cap, Ancestors, Floor,
+		Edges, Depth, Underpaid, Cap, Ancestors, Floor, Consent,
 		HandleTaken, UnknownKey, CompromisedSince, KeyExists,
 		TooManyParties, NotPublisher, WrongPeriod, PastPeriod, UnknownCurrency, CurrencyTaken,
 		Mismatch, KeyTaken, OverClaim, Overflow, ResultTaken,

@@ -134,6 +134,10 @@ func (s *scenario) credit() {
 	s.repeated(ok, m, "mia")
 	m = s.Model("lab", "net", "2.0.0")
 	m.Supersedes = cjson.CID{Cid: m1}
+	s.predicate(code(fold.Consent), m, "lab") // mia has 1 of 4
+	m = s.Model("lab", "net", "2.0.0")
+	m.Supersedes = cjson.CID{Cid: m1}
+	m.Contributors, m.Total = foldtest.Shares("lab", 3, "mia", 1)
 	m2 := s.made(ok, m, "lab")
 	c := s.contribution("lab", "net", "3.0.0", m2)
 	s.version(code(fold.Reference), c, "lab") // supersedes a model
@@ -171,13 +175,17 @@ func (s *scenario) credit() {
 	s.predicate(code(fold.Stale), named, "lab")
 	named = s.Model("lab", "net", "3.0.0")
 	named.Supersedes, named.Agreement = cjson.CID{Cid: m2}, cjson.CID{Cid: g2}
+	s.predicate(code(fold.Consent), named, "lab") // it begins later, and until then mia has 1 of 4
+	named = s.Model("lab", "net", "3.0.0")
+	named.Supersedes, named.Agreement = cjson.CID{Cid: m2}, cjson.CID{Cid: g2}
+	named.Contributors, named.Total = foldtest.Shares("lab", 3, "mia", 1)
 	m3 := s.made(ok, named, "lab")
 	own := s.Model("lab", "net", "4.0.0")
 	own.Supersedes = cjson.CID{Cid: m3}
-	own.Contributors, own.Total = foldtest.Shares("lab", 1, "ria", 1)
+	own.Contributors, own.Total = foldtest.Shares("lab", 1, "mia", 1, "ria", 1)
 	m4 := s.made(ok, own, "lab")
 	g = s.Agreement(work, "2026-12", g2, "lab", 8, "mia", 2)
-	s.predicate(ok, g, "lab", "mia") // ria falls from 1/2 to nothing, by the newest version
+	s.predicate(ok, g, "lab", "mia") // ria falls from 1/3 to nothing, by the newest version
 	s.repeated(ok, g, "ria")
 	g3 := foldtest.CID(manifests.New(g))
 
@@ -361,16 +369,17 @@ func TestLimits(t *testing.T) {
 	s.version(code(fold.Depth), edged(s.contribution("cem", "link-65", "1.0.0", none), map[cid.Cid]int{last: 10}), "cem")
 
 	// A work of which too many people had a share.
-	people := make([]manifests.Share, manifests.MaxContributors)
+	people, twice := make([]manifests.Share, manifests.MaxContributors), make([]manifests.Share, manifests.MaxContributors)
 	for i := range people {
-		people[i] = manifests.Share{ID: foldtest.ID(fmt.Sprint("many ", i)), Weight: "1"}
+		id := foldtest.ID(fmt.Sprint("many ", i))
+		people[i], twice[i] = manifests.Share{ID: id, Weight: "1"}, manifests.Share{ID: id, Weight: "2"}
 	}
 	first, before := none, none
 	for i := range 17 {
 		c := s.contribution("dua", "crowd", fmt.Sprintf("1.%d.0", i), before)
 		c.Contributors, c.Total = people, fmt.Sprint(len(people))
 		if i%2 == 1 {
-			c.Contributors, c.Total = people[1:], fmt.Sprint(len(people)-1)
+			c.Contributors, c.Total = twice, fmt.Sprint(2*len(people))
 		}
 		before = s.version(ok, c, "dua")
 		if first == none {
@@ -382,6 +391,42 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	s.predicate(code(fold.TooManyParties), s.Agreement(foldtest.Work(first), "2026-12", none, "many 7", 1), "many 7")
+
+	// A version that owes something to more versions of its work than are followed:
+	// the next one has to owe it to that one.
+	var owed []cid.Cid
+	for i := range 1025 {
+		before = none
+		if i > 0 {
+			before = owed[i-1]
+		}
+		owed = append(owed, s.version(ok, s.contribution("fay", "debts", fmt.Sprintf("1.%d.0", i), before), "fay"))
+	}
+	owing := func(v string, before cid.Cid, to ...cid.Cid) *manifests.Contribution {
+		c := s.contribution("fay", "debts", v, before)
+		a := s.Attribution("fay", foldtest.RawCID("data of debts "+v), len(s.bodies), to...)
+		c.Attribution = cjson.CID{Cid: s.made(ok, a, "fay")}
+		for _, to := range a.Parents {
+			c.Edges = append(c.Edges, manifests.Edge{Statement: to, Weight: "1000000", Share: "1"})
+		}
+		c.SelfWeight, c.EdgeTotal = "1000000", fmt.Sprint(1_000_000*(1+len(to)))
+		return c
+	}
+	most := s.version(ok, owing("2.0.0", owed[1024], owed[:1023]...), "fay")
+	all := s.version(ok, s.contribution("fay", "debts", "2.1.0", most), "fay")
+	more := s.version(ok, owing("2.2.0", all, owed[:1024]...), "fay")
+	s.version(code(fold.Consent), s.contribution("fay", "debts", "2.3.0", more), "fay")
+	s.version(ok, owing("2.3.0", more, more), "fay")
+
+	// Agreements that are complete and have not begun: 64, and one more. The next
+	// period makes room.
+	work, newest := foldtest.Work(s.version(ok, s.contribution("eve", "agreed", "1.0.0", none), "eve")), none
+	for range 64 {
+		newest = s.made(ok, s.Agreement(work, "2026-12", newest, "eve", 1), "eve")
+	}
+	s.predicate(code(fold.TooManyParties), s.Agreement(work, "2026-12", newest, "eve", 1), "eve")
+	s.predicate(ok, s.Period("2026-11"), "op")
+	s.predicate(ok, s.Agreement(work, "2027-01", newest, "eve", 1), "eve")
 
 	s.check(t, s.state, 0)
 	seen := make(map[string]bool)

@@ -93,7 +93,10 @@ func world() *scenario {
 	v1 := s.version(ok, c, "ana")
 	s.version(code(fold.Stale), s.contribution("ana", "iris", "1.0.1", none), "ana")
 	s.version(code(fold.VersionTaken), s.contribution("ana", "iris", "1.0.0", v1), "ana")
-	v2 := s.version(ok, s.contribution("ana", "iris", "1.1.0", v1), "ana")
+	s.version(code(fold.Consent), s.contribution("ana", "iris", "1.1.0", v1), "ana")
+	c2 := s.contribution("ana", "iris", "1.1.0", v1)
+	share(c2, "ben", "cem")
+	v2 := s.version(ok, c2, "ana")
 	s.version(code(fold.Stale), s.contribution("ana", "iris", "1.2.0", v1), "ana")
 	s.version(ok, s.contribution("ben", "iris", "1.0.0", none), "ben") // another namespace
 	s.version(code(fold.Stale), s.contribution("ana", "other", "1.0.0", v2), "ana")
@@ -245,6 +248,7 @@ func world() *scenario {
 	s.predicate(ok, s.Registry(1, "op3"), "op3")
 	s.early = profile
 	s.credit()
+	s.consent()
 	return s
 }
 

@@ -127,6 +127,9 @@ func (j *judge) node(b *nodeBody, sources []cid.Cid, owed func() ([]NodeState, [
 	if code != "" || err != nil {
 		return Node{}, code, err
 	}
+	if code, err := j.consent(b, work); code != "" || err != nil {
+		return Node{}, code, err
+	}
 	return newNode(b, j.stmt(), work, head.Seq+1, edges), "", nil
 }
 

@@ -60,25 +60,46 @@ func (w *past) at(v pastVersion, period string) map[sign.KeyID]*big.Rat {
 // TestNobodyLosesAShareUnasked looks at every version in every period: whoever
 // has less of it after an agreement is complete than before has signed the
 // agreement, and whoever is new has too. Of a retroactive one, everybody has who
-// had a share since its period.
+// had a share since its period. Whoever has less of a version than of the one
+// before has signed that version.
 func TestNobodyLosesAShareUnasked(t *testing.T) {
 	var months []string
 	for m := foldtest.FirstPeriod; len(months) < 15; {
 		months = append(months, m)
 		m, _ = manifests.NextPeriod(m)
 	}
-	completed := 0
+	completed, later, took := 0, 0, 0
 	for seed := range uint64(25) {
 		s := fold.NewState(foldtest.Origin)
 		works, agreements := make(map[string]*past), make(map[cid.Cid]fold.AddAgreement)
+		g := haggler{r: rand.New(rand.NewPCG(seed, 4)), state: s}
 		version := func(n fold.Node, i int) {
 			if works[n.Work] == nil {
 				works[n.Work] = new(past)
 			}
-			works[n.Work].versions = append(works[n.Work].versions, pastVersion{n, i})
+			w := works[n.Work]
+			if len(w.versions) > 0 {
+				later++
+				before, now := w.versions[len(w.versions)-1], pastVersion{n, i}
+				for _, m := range months {
+					if m < g.open {
+						continue
+					}
+					after := w.at(now, m)
+					for id, r := range w.at(before, m) {
+						if part := after[id]; part != nil && part.Cmp(r) >= 0 {
+							continue
+						}
+						if ok, _ := s.Signed(n.Statement.Cid, id); !ok {
+							t.Errorf("seed %d, entry %d: %s loses in %s by %s, and did not sign", seed, i, id, m, n.Version)
+						}
+						took++
+					}
+				}
+			}
+			w.versions = append(w.versions, pastVersion{n, i})
 		}
-		g := haggler{r: rand.New(rand.NewPCG(seed, 4)), state: s}
-		for i := range 40 {
+		for i := range 80 {
 			b := g.next(i)
 			for _, effect := range s.Apply(fold.Read(b.Leaf, b.Envelope)).Effects {
 				g.saw(effect)
@@ -126,8 +147,8 @@ func TestNobodyLosesAShareUnasked(t *testing.T) {
 			}
 		}
 	}
-	if completed < 200 {
-		t.Errorf("only %d agreements were completed", completed)
+	if completed < 200 || later < 100 || took < 100 {
+		t.Errorf("only %d agreements were completed, %d later versions accepted, with %d parts that fall", completed, later, took)
 	}
 }
 
@@ -157,9 +178,10 @@ func (g *haggler) saw(effect fold.Effect) {
 
 var hagglers = []string{"ana", "ben", "cem", "dua"}
 
-func (g *haggler) shares() (list []manifests.Share, total string) {
+// shares are of n people or more.
+func (g *haggler) shares(n int) (list []manifests.Share, total string) {
 	var all []any
-	for _, who := range g.r.Perm(len(hagglers))[:1+g.r.IntN(len(hagglers))] {
+	for _, who := range g.r.Perm(len(hagglers))[:n+g.r.IntN(len(hagglers)+1-n)] {
 		all = append(all, hagglers[who], 1+g.r.IntN(3))
 	}
 	return foldtest.Shares(all...)
@@ -172,18 +194,32 @@ func (g *haggler) newest() (c cjson.CID) {
 	return c
 }
 
+// signers are ana, who publishes, and as often as not everybody else who may.
+func (g *haggler) signers(c *manifests.Contribution) []string {
+	list, all := []string{"ana"}, g.r.IntN(2) == 0
+	for _, who := range hagglers[1:] {
+		if slices.ContainsFunc(c.Contributors, func(s manifests.Share) bool { return s.ID == foldtest.ID(who) }) && all {
+			list = append(list, who)
+		}
+	}
+	return list
+}
+
 func (g *haggler) next(i int) foldtest.Body {
 	switch {
 	case i == 0:
 		return foldtest.Log(manifests.New(g.Registry(1, "op")), "op")
-	case i == 1 || g.r.IntN(4) == 0:
+	case i == 1 || g.r.IntN(3) == 0:
 		c := g.Contribution("ana", "set", fmt.Sprintf("1.%d.0", i))
 		c.Supersedes = g.head.Statement
-		c.Contributors, c.Total = g.shares()
+		c.Contributors, c.Total = g.shares(1)
+		if g.r.IntN(3) > 0 {
+			c.Contributors, c.Total = g.shares(len(hagglers)) // who is left out could not sign
+		}
 		if i > 1 && g.r.IntN(2) == 0 {
 			c.Agreement = g.newest()
 		}
-		return foldtest.Log(foldtest.Version(c), "ana")
+		return foldtest.Log(foldtest.Version(c), g.signers(c)...)
 	case g.r.IntN(8) == 0:
 		return foldtest.Log(manifests.New(g.Period(g.open)), "op")
 	}
@@ -192,7 +228,7 @@ func (g *haggler) next(i int) foldtest.Body {
 	for range g.r.IntN(6) {
 		a.EffectivePeriod, _ = manifests.NextPeriod(a.EffectivePeriod)
 	}
-	a.Shares, a.Total = g.shares()
+	a.Shares, a.Total = g.shares(1)
 	p, err := fold.PartiesTo(g.state, fold.AddAgreement{
 		Work: a.Work, EffectivePeriod: a.EffectivePeriod, Retroactive: a.Retroactive, Total: a.Total,
 		Shares: foldShares(a.Shares),

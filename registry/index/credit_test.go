@@ -280,7 +280,7 @@ func TestSharesOf(t *testing.T) {
 		return foldtest.CID(st)
 	}
 	v1 := version("1.0.0", cid.Undef, cid.Undef, "ana", 1, "ben", 1)
-	v2 := version("2.0.0", v1, cid.Undef, "ana", 1)
+	v2 := version("2.0.0", v1, cid.Undef, "ana", 3, "ben", 3)
 	g := manifests.New(w.Agreement(foldtest.Work(v1), "2027-02", cid.Undef, "ana", 1, "ben", 3))
 	add(foldtest.Log(g, "ben"))
 	g1 := foldtest.CID(g)
@@ -304,8 +304,8 @@ func TestSharesOf(t *testing.T) {
 	missing("ana")
 	add(foldtest.Log(g, "ana"))
 	missing()
-	v3 := version("3.0.0", v2, g1, "ana", 1)
-	v4 := version("4.0.0", v3, cid.Undef, "ana", 5, "cem", 1)
+	v3 := version("3.0.0", v2, g1, "ana", 3, "ben", 3)
+	v4 := version("4.0.0", v3, cid.Undef, "ana", 1, "ben", 18, "cem", 5)
 	err := x.View(func(v *index.Snapshot) error {
 		for _, c := range []struct {
 			version cid.Cid
@@ -313,8 +313,8 @@ func TestSharesOf(t *testing.T) {
 			agreed  bool
 			total   string
 		}{
-			{v1, "2027-01", false, "2"}, {v1, "2027-02", true, "4"}, {v2, "2027-01", false, "1"}, {v2, "2030-01", true, "4"},
-			{v3, "2027-01", false, "1"}, {v3, "2027-02", true, "4"}, {v4, "2027-02", false, "6"},
+			{v1, "2027-01", false, "2"}, {v1, "2027-02", true, "4"}, {v2, "2027-01", false, "6"}, {v2, "2030-01", true, "4"},
+			{v3, "2027-01", false, "6"}, {v3, "2027-02", true, "4"}, {v4, "2027-02", false, "24"},
 		} {
 			got, err := v.SharesOf(c.version, c.period)
 			if err != nil || got.Total != c.total || got.Agreement.Defined() != c.agreed {

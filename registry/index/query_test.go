@@ -184,6 +184,7 @@ func TestLookups(t *testing.T) {
 	i1 := log(foldtest.Log(v1, "ana"))
 	c2 := w.Contribution("ana", "iris", "1.1.0")
 	c2.Supersedes = cjson.CID{Cid: foldtest.CID(v1)}
+	c2.Contributors, c2.Total = c1.Contributors, c1.Total
 	v2 := foldtest.Version(c2)
 	i2 := log(foldtest.Log(v2, "ana"))
 	i3 := log(foldtest.Log(v1, "ben"))

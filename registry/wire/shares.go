@@ -89,7 +89,8 @@ type Agreement struct {
 	// Stale says that another agreement of the work was complete first: this one
 	// never takes effect.
 	Stale bool `json:"stale,omitempty"`
-	// Full says that more people had shares than an agreement can ask.
+	// Full says that more people had shares than an agreement can ask, or that too
+	// many agreements of the work have not begun.
 	Full bool `json:"full,omitempty"`
 }
 

@@ -57,8 +57,11 @@ edge that they ask, and add says so.
 Adding what is already registered, unchanged, appends nothing; --again makes a
 new entry all the same. A changed dataset becomes the next version of its name:
 PATCH when nothing but the packaging changed, MINOR when files were only added,
-MAJOR otherwise. When add returns 0, everything is on disk and in the published
-log. When it is killed, nothing is half-done: run it again.`,
+MAJOR otherwise. It credits those of the version before, unless --contributor or
+the manifest file names others; who would then have less must agree ("cairn agree").
+
+When add returns 0, everything is on disk and in the published log. When it is
+killed, nothing is half-done: run it again.`,
 		Example: `  cairn add ./weather --name seattle-weather --license CC-PDM-1.0
   cairn add ./labels --name labels --license CC-BY-4.0 \
     --contributor 'Ada L. <did:key:z6Mk…>;share=2;role=annotator' \

@@ -157,6 +157,14 @@ func (a *addition) register(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if head != nil && a.o.implied {
+			old, err := a.manifestOf(ctx, head)
+			if err != nil {
+				return err
+			}
+			a.o.takeOver(old.Contributors, head.Contributors, head.Total)
+			m.Contributors = a.o.people
+		}
 		if head != nil && !a.o.again && (a.o.version == "" || a.o.version == head.Version) {
 			same, err := a.unchanged(ctx, head, m)
 			if err != nil {
@@ -165,6 +173,13 @@ func (a *addition) register(ctx context.Context) error {
 			if same {
 				return a.answerUnchanged(ctx, head)
 			}
+		}
+		if head != nil && a.o.implied {
+			if err := a.o.follow(ctx, a.conn.API, head.Statement.Cid); err != nil {
+				return err
+			}
+			m.Contributors = a.o.people
+			a.env.credited(&a.o.crediting, head.Name+"@"+head.Version, a.signer.ID())
 		}
 		if m.Version, err = a.version(ctx, head, m); err != nil {
 			return err
@@ -240,13 +255,13 @@ func (a *addition) submit(ctx context.Context, head *wire.Dataset, m *manifests.
 		} else {
 			err = fault.WithHint(err, "the signed statement is kept; the next \"cairn add\" submits it again")
 		}
-		return addResult{}, fmt.Errorf("logging the statement about %s@%s: %w", m.Name, m.Version, err)
+		return addResult{}, explained(fmt.Errorf("logging the statement about %s@%s: %w", m.Name, m.Version, err))
 	}
 	if err := outbox.Remove(id); err != nil {
 		return addResult{}, err
 	}
 	if sub.Verdict != "accepted" {
-		return addResult{}, fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index)
+		return addResult{}, explained(fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index))
 	}
 	return addResult{Edges: a.edges.list, Statement: id.String(), Version: m.Version, Index: &sub.Index, Manifest: mcid.String(), Receipt: sub.Receipt}, nil
 }
@@ -287,7 +302,7 @@ func (a *addition) statement(status *wire.Status, m *manifests.Manifest, manifes
 		c.Anchor = &manifests.Anchor{Size: status.Size, Root: base64.StdEncoding.EncodeToString(root)}
 	}
 	if head != nil {
-		c.Supersedes = head.Statement
+		c.Supersedes, c.Agreement = head.Statement, a.o.agreement
 	}
 	return manifests.NewContribution(c, m.Data.Root.Cid), nil
 }

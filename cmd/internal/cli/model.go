@@ -56,7 +56,10 @@ the statement is about the name alone.
 
 Of the model's revenue a part flows on to what it was trained on: --trained-on
 REF=ppm, in parts per million. --trained-on REF, and the inputs of the runs named
-with --usage, get the smallest edge that the terms of each ask, and add says so.`,
+with --usage, get the smallest edge that the terms of each ask, and add says so.
+
+A next version credits those of the version before, unless --contributor names
+others; whoever then has less must sign it too.`,
 		Example: `  cairn model add weather-lm --license Apache-2.0 --artifact model.safetensors \
     --trained-on seattle-weather=50000 --trained-on ana/labels
   cairn model add weather-lm --license Apache-2.0 --usage bafkrei… --version 2.0.0`,
@@ -98,10 +101,18 @@ func runModelAdd(ctx context.Context, env *Env, o *modelOptions, name string) er
 		if err := o.crediting.resolve(nil, signer.ID()); err != nil {
 			return nil, err
 		}
-		m.Contributors, m.Total = o.shares, o.total
-		if err := succeed(ctx, c.API, m); err != nil {
+		before, err := succeed(ctx, c.API, m)
+		if err != nil {
 			return nil, err
 		}
+		if before != nil && o.implied {
+			o.takeOver(nil, before.Contributors, before.Total)
+			if err := o.follow(ctx, c.API, before.Statement.Cid); err != nil {
+				return nil, err
+			}
+			env.credited(&o.crediting, nodeName(before), signer.ID())
+		}
+		m.Contributors, m.Total, m.Agreement = o.shares, o.total, o.agreement
 		if digest == "" {
 			sum := sha256.Sum256([]byte(string(m.Publisher) + "/" + name + "@" + m.Model.Version))
 			digest = hex.EncodeToString(sum[:])
@@ -163,26 +174,27 @@ func (o *modelOptions) readArtifact(m *manifests.Model) (digest string, err erro
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// succeed makes m the version after the newest one of its name.
-func succeed(ctx context.Context, api *client.Client, m *manifests.Model) error {
+// succeed makes m the version after the newest one of its name, which it
+// returns; nil when there is none.
+func succeed(ctx context.Context, api *client.Client, m *manifests.Model) (*wire.Node, error) {
 	head, err := api.NamedNode(ctx, string(m.Publisher), m.Model.Name, "")
 	if errors.Is(err, fault.NotFound) {
 		if m.Model.Version == "" {
 			m.Model.Version = manifests.FirstVersion
 		}
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if head.Kind != string(manifests.KindModel) {
-		return fault.WithHint(fault.New(fault.Conflict, "the name %s is that of a dataset", m.Model.Name), "choose another NAME")
+		return nil, fault.WithHint(fault.New(fault.Conflict, "the name %s is that of a dataset", m.Model.Name), "choose another NAME")
 	}
 	m.Supersedes = head.Statement
 	if m.Model.Version == "" {
 		m.Model.Version = manifests.NextVersion(head.Version, manifests.Difference{Changed: 1})
 	}
-	return nil
+	return head, nil
 }
 
 // modelEdges works out the edges to what a model was trained on.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
 )
 
@@ -102,57 +100,4 @@ func (l *licensing) store(ctx context.Context, s sink) error {
 	}
 	l.cid = cjson.JSONCID(b)
 	return s.PutRecord(ctx, l.cid, b)
-}
-
-// A crediting is who is credited for a dataset or a model: the flag, then what
-// it comes to.
-type crediting struct {
-	contributors []string
-
-	people []manifests.Contributor
-	shares []manifests.Share
-	total  string
-}
-
-func (k *crediting) register(c *cobra.Command) {
-	f := c.Flags()
-	f.StringArrayVar(&k.contributors, "contributor", nil, "a `contributor`: 'Name <did:key…>;share=N;role=r1,r2' (repeatable; default: the signing key alone)")
-}
-
-// resolve works out who is credited: those of --contributor, else those of said,
-// each with one share, else the signer alone.
-func (k *crediting) resolve(said []manifests.Contributor, signer sign.KeyID) error {
-	weights := make(map[sign.KeyID]string)
-	for _, text := range k.contributors {
-		p, weight, err := manifests.ParseContributor(text)
-		if err != nil {
-			return fmt.Errorf("--contributor: %w", err)
-		}
-		if weights[p.ID] != "" {
-			return fault.New(fault.Invalid, "--contributor: %s is named twice", p.ID)
-		}
-		k.people = append(k.people, p)
-		weights[p.ID] = weight
-	}
-	if len(k.people) == 0 {
-		k.people = said
-	}
-	if len(k.people) == 0 {
-		k.people = []manifests.Contributor{{ID: signer}}
-	}
-	sum := new(big.Int)
-	for _, p := range k.people {
-		weight := weights[p.ID]
-		if weight == "" {
-			weight = "1"
-		}
-		w, ok := new(big.Int).SetString(weight, 10)
-		if !ok {
-			return fault.New(fault.Invalid, "share %s of %s is not a number", fault.Quote(weight), p.ID)
-		}
-		sum.Add(sum, w)
-		k.shares = append(k.shares, manifests.Share{ID: p.ID, Weight: weight})
-	}
-	k.total = sum.String()
-	return nil
 }

@@ -159,6 +159,19 @@ func (g *generator) again() Body {
 	return Log(l.statement, signers...)
 }
 
+// repeat gives a next version the contributors of the one before, most of the
+// time: others are often not signed by all who lose.
+func (g *generator) repeat(h head, list *[]manifests.Share, total *string) {
+	n, ok, _ := g.state.Version(h.statement)
+	if !ok || g.one(5) {
+		return
+	}
+	*list, *total = nil, n.Total
+	for _, s := range n.Contributors {
+		*list = append(*list, manifests.Share{ID: s.ID, Weight: s.Weight})
+	}
+}
+
 func (g *generator) version(i int) Body {
 	who, name := g.person(), fmt.Sprintf("set-%d", g.r.IntN(4))
 	h := g.heads[who+"/"+name]
@@ -170,6 +183,7 @@ func (g *generator) version(i int) Body {
 		}
 	}
 	c.Total = fmt.Sprint(1 + 2*(len(c.Contributors)-1))
+	g.repeat(h, &c.Contributors, &c.Total)
 	for range g.r.IntN(3) {
 		switch g.r.IntN(3) {
 		case 0:

@@ -179,6 +179,7 @@ func (g *generator) model() Body {
 		}
 	}
 	m.Total = fmt.Sprint(1 + len(m.Contributors))
+	g.repeat(h, &m.Contributors, &m.Total)
 	if len(g.usages) > 0 && g.one(2) {
 		m.Usages = Sorted(pick(g, g.usages, RawCID("nothing")))
 	}
