@@ -99,6 +99,7 @@ type Registry struct {
 
 	pending flights
 	books   *ledger.Books
+	paying  sync.Mutex // held from a payout's admission until it is applied
 
 	cancel   context.CancelFunc
 	followed chan struct{} // closed when the follower has ended

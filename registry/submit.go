@@ -46,7 +46,8 @@ type Submitted struct {
 // manifest or dataset that breaks a rule; fault.Unverified for a signature that
 // does not hold; fault.NotFound for a manifest, terms document or block of the
 // dataset that is not in the store; fault.Conflict for what the log's rules
-// would reject (a stale version, a taken name), with the rule's code. fault.Busy
+// would reject (a stale version, a taken name), with the rule's code, and for an
+// allocation or payout that the engine's run does not bear out. fault.Busy
 // and fault.Pending can be tried again; after fault.Pending the statement may
 // be in the log.
 func (r *Registry) Submit(ctx context.Context, envelope []byte) (*Submitted, error) {
@@ -111,6 +112,11 @@ func (r *Registry) candidates(s *manifests.Statement) (ids []sign.KeyID, err err
 
 func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte, s *manifests.Statement) (*Submitted, error) {
 	id := manifests.StatementCID(e.Payload)
+	if s.Kind == manifests.KindPayout {
+		// Two payouts that are let in at the same time could pay the same twice.
+		r.paying.Lock()
+		defer r.paying.Unlock()
+	}
 	if out, err := r.known(id, e, s); out != nil || err != nil {
 		return out, err
 	}
@@ -129,6 +135,9 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 		return nil, err
 	}
 	if err := r.foresee(leaf, encoded); err != nil {
+		return nil, err
+	}
+	if err := r.admitCredit(ctx, s.Predicate); err != nil {
 		return nil, err
 	}
 	env, err := block.NewBlockWithCid(encoded, l.Env.Cid)

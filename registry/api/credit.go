@@ -106,7 +106,7 @@ func (a *API) creditPayees(r *http.Request) (any, error) {
 	out := wire.PayeeLines{Payees: []wire.PayeeLine{}}
 	err = a.run(r, func(v *ledger.View, size uint64, run *credit.Run) error {
 		out.Size = size
-		paid, err := paidSince(v, run)
+		payable, err := ledger.PayableAfter(v.Ledger, run)
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (a *API) creditPayees(r *http.Request) (any, error) {
 				out.Next = uint64(i)
 				return nil
 			}
-			line, err := payeeLine(run, run.Statement(i), paid, least)
+			line, err := payeeLine(run.Statement(i), payable, least)
 			if err != nil {
 				return err
 			}
@@ -138,30 +138,9 @@ func minimum(text string) (credit.Amount, error) {
 	return a, err
 }
 
-// paidSince returns what was paid after the period of a run, by payee.
-func paidSince(v *ledger.View, run *credit.Run) (map[string]credit.Amount, error) {
-	out := make(map[string]credit.Amount)
-	for p := run.Period() + 1; p <= v.Open(); p++ {
-		moved, err := v.Payments(p, run.Currency().Code)
-		if err != nil {
-			return nil, err
-		}
-		for payee, m := range moved {
-			if out[payee], err = out[payee].Add(m); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
-}
-
-func payeeLine(run *credit.Run, s credit.Statement, paid map[string]credit.Amount, least credit.Amount) (wire.PayeeLine, error) {
-	left, err := s.Close.Sub(paid[s.Payee])
-	if err != nil {
-		return wire.PayeeLine{}, err
-	}
-	payable, _, err := run.Currency().Payable(left, least)
-	return wire.PayeeLine{Payee: s.Payee, Credit: s.Credit, Debit: s.Debit, Paid: s.Paid, Close: s.Close, Held: s.Held, Payable: payable}, err
+func payeeLine(s credit.Statement, payable ledger.Payable, least credit.Amount) (wire.PayeeLine, error) {
+	minor, _, err := payable.Minor(s.Payee, s.Close, least)
+	return wire.PayeeLine{Payee: s.Payee, Credit: s.Credit, Debit: s.Debit, Paid: s.Paid, Close: s.Close, Held: s.Held, Payable: minor}, err
 }
 
 func (a *API) creditStatement(r *http.Request) (any, error) {
@@ -252,11 +231,11 @@ func (a *API) creditBalances(r *http.Request) (any, error) {
 			if fault.Of(err) == fault.NotFound {
 				continue
 			}
-			paid, err := paidSince(v, run)
+			payable, err := ledger.PayableAfter(v.Ledger, run)
 			if err != nil {
 				return err
 			}
-			line, err := payeeLine(run, run.Statement(i), paid, credit.Amount{})
+			line, err := payeeLine(run.Statement(i), payable, credit.Amount{})
 			if err != nil {
 				return err
 			}
