@@ -154,4 +154,3 @@ func (a *API) linesOf(ctx context.Context, p wire.Payout) ([]credit.PayoutLine, 
 	}
 	return ledger.PayoutLines(csv, p.N, p.Total.String())
 }
-

@@ -190,4 +190,6 @@ func (t *trusted) allocation(ctx context.Context, a wire.Allocation) (uint64, *m
 }
 
 // fine names an amount with its currency.
-func fine(a credit.Amount, c credit.Currency) string { return fmt.Sprintf("%s %s", payslip.Decimal(a, c), c.Code) }
+func fine(a credit.Amount, c credit.Currency) string {
+	return fmt.Sprintf("%s %s", payslip.Decimal(a, c), c.Code)
+}
