@@ -26,7 +26,7 @@ Amounts are shown with all their decimals: "33.356666666667" is thirty-three
 dollars and thirty-five cents, and a rest that is carried on.`,
 	}
 	group(c)
-	c.AddCommand(newCreditStatus(env), newCreditBalance(env), newCreditAllocate(env), newCreditStatement(env))
+	c.AddCommand(newCreditStatus(env), newCreditBalance(env), newCreditAllocate(env), newCreditStatement(env), newCreditAttribution(env))
 	return c
 }
 
