@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -57,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"sametree":    cmdSameTree,
 			"mkfifo":      cmdMkfifo,
 			"fill":        cmdFill,
+			"blob":        cmdBlob,
 			"glob":        cmdGlob,
 			"pick":        cmdPick,
 			"edit":        cmdEdit,
@@ -341,6 +343,17 @@ func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
 	for i := range n {
 		ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d.txt", i)), []byte(fmt.Sprintln("file", i)), 0o666))
 	}
+}
+
+// blob FILE BYTES makes a file of bytes that look random and are always the same.
+func cmdBlob(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	name := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(name), 0o777))
+	ts.Check(os.WriteFile(name, b, 0o666))
 }
 
 // glob VAR PATTERN puts the one path that matches into an environment variable.

@@ -99,7 +99,7 @@ vector and logs nothing.`,
 	f.StringVar(&o.scores, "scores", "", "vector `file` that was found elsewhere, before the cap")
 	f.StringVar(&o.evidence, "evidence", "", "`file` with the record of how it was found")
 	f.Uint32Var(&o.capPpm, "cap-ppm", 0, "the most that one key gets, in parts per `million`")
-	f.Uint64Var(&o.atSize, "at-size", 0, "look at the first `N` entries of the log (default: all)")
+	f.Uint64Var(&o.atSize, "at-size", 0, "look at the first `N` entries of the log (default: all; chunk-first-seen/1: those before the data)")
 	f.StringVar(&o.repo, "code-repo", "", "`URL` of the program that found it")
 	f.StringVar(&o.commit, "code-commit", "", "its `commit`")
 	f.StringVar(&o.entry, "code-entrypoint", "", "its `entry` point")
@@ -234,8 +234,17 @@ func (m *measuring) vector(ctx context.Context) (v attribution.Vector, err error
 	if err := m.child(ctx); err != nil {
 		return v, fmt.Errorf("--data: %w", err)
 	}
+	if m.atSize == 0 && m.row.Method == attribution.ChunkFirstSeenV1 {
+		// Data that is registered already does not come from itself.
+		for _, d := range m.e.versions {
+			m.record.AtSize = min(m.record.AtSize, d.Index)
+		}
+	}
 	if m.parents, err = m.parentsOf(ctx); err != nil {
 		return v, err
+	}
+	if len(m.parents) == 0 && m.row.Method != attribution.ChunkFirstSeenV1 {
+		return v, fault.WithHint(fault.New(fault.Invalid, "--parent is missing: an attribution names what the data comes from"), "--parent REF")
 	}
 	for _, p := range m.parents {
 		m.record.Parents = append(m.record.Parents, p.String())
@@ -317,9 +326,6 @@ func (m *measuring) found(v attribution.Vector) error {
 				"entries without a fingerprint take no part; \"cairn add --fingerprint\" makes one")
 		}
 		slices.SortFunc(m.parents, compareCIDs)
-	}
-	if len(m.parents) == 0 {
-		return fault.WithHint(fault.New(fault.Invalid, "--parent is missing: an attribution names what the data comes from"), "--parent REF")
 	}
 	if m.row.Method != attribution.ChunkFirstSeenV1 && m.row.Method != attribution.UsageMeterV1 {
 		return nil

@@ -148,7 +148,9 @@ func (s *Slip) csv(w io.Writer) error {
 	c := csv.NewWriter(w)
 	b := s.body
 	c.Write([]string{"row", "payee", "period", "currency", "work", "statement", "snapshot", "weight", "total", "kept", "amount", "state"})
-	put := func(kind string, rest ...string) { c.Write(append([]string{kind, s.Payee, s.Period.String(), s.Currency.Code}, rest...)) }
+	put := func(kind string, rest ...string) {
+		c.Write(append([]string{kind, s.Payee, s.Period.String(), s.Currency.Code}, rest...))
+	}
 	for _, l := range b.Lines {
 		put("line", s.work(l.Statement), l.Statement, l.Period.String(), l.Weight, l.Total, s.decimal(l.Kept), s.decimal(l.Amount), string(l.State))
 	}
