@@ -59,7 +59,7 @@ func (r *Registry) admitPayout(ctx context.Context, p *manifests.Payout) error {
 	}); fault.Of(err) != fault.NotFound {
 		return err
 	}
-	csv, err := r.payoutLines(ctx, p.Lines.Cid)
+	csv, err := r.PayoutLines(ctx, p.Lines.Cid)
 	if err != nil {
 		return fmt.Errorf("the payout's lines %s: %w", p.Lines, err)
 	}

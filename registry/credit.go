@@ -35,7 +35,7 @@ func (r *Registry) Credit(ctx context.Context, fn func(v *ledger.View, size uint
 	}, func(v *ledger.View) error { return fn(v, size) })
 }
 
-// payoutLines reads the file of a payout's lines.
-func (r *Registry) payoutLines(ctx context.Context, lines cid.Cid) ([]byte, error) {
+// PayoutLines reads the file of a payout's lines.
+func (r *Registry) PayoutLines(ctx context.Context, lines cid.Cid) ([]byte, error) {
 	return ledger.ReadLines(ctx, r.cfg.Blocks, lines)
 }

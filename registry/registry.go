@@ -137,7 +137,7 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 		return nil, fault.New(fault.Invalid, "the log's verifier key %s: %w", fault.Quote(cfg.VKey), err)
 	}
 	r := &Registry{cfg: cfg, log: cfg.Log, origin: v.Name(), changed: make(chan struct{}), followed: make(chan struct{})}
-	r.books = ledger.NewBooks(r.payoutLines)
+	r.books = ledger.NewBooks(r.PayoutLines)
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}

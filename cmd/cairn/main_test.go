@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -61,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"sametree":    cmdSameTree,
 			"mkfifo":      cmdMkfifo,
 			"fill":        cmdFill,
+			"blob":        cmdBlob,
 			"glob":        cmdGlob,
 			"pick":        cmdPick,
 			"edit":        cmdEdit,
@@ -96,7 +98,7 @@ func cmdSetID(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 || id == "" {
 		ts.Fatalf("usage: setid, after a command that prints a did:key")
 	}
-	line := "payee,account,name,bic\n" + id + ",DE89370400440532013000,Ana Lind,COBADEFF\n"
+	line := "payee,destination,name,bic\n" + id + ",DE89370400440532013000,Ana Lind,COBADEFF\n"
 	ts.Check(os.WriteFile(ts.MkAbs("to.csv"), []byte(line), 0o600))
 }
 
@@ -364,6 +366,17 @@ func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
 	for i := range n {
 		ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d.txt", i)), []byte(fmt.Sprintln("file", i)), 0o666))
 	}
+}
+
+// blob FILE BYTES makes a file of bytes that look random and are always the same.
+func cmdBlob(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	name := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(name), 0o777))
+	ts.Check(os.WriteFile(name, b, 0o666))
 }
 
 // glob VAR PATTERN puts the one path that matches into an environment variable.

@@ -4,23 +4,34 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
-// Payouts lists the newest payouts, newest first; with a key, the one that has it.
+// Payouts lists the payouts, newest first; with a key, the one that has it.
 func (c *Client) Payouts(ctx context.Context, key string) (*wire.Payouts, error) {
-	v := make(url.Values)
+	path := "/v1/payouts"
 	if key != "" {
-		v.Set("key", key)
+		path += "?" + url.Values{"key": {key}}.Encode()
 	}
-	return call[wire.Payouts](ctx, c, http.MethodGet, "/v1/payouts?"+v.Encode(), nil)
+	return call[wire.Payouts](ctx, c, http.MethodGet, path, nil)
 }
 
-// PayoutResults lists what became of the lines of a payout, from a line on.
-func (c *Client) PayoutResults(ctx context.Context, payout cid.Cid, from uint64) (*wire.PayoutResults, error) {
-	return call[wire.PayoutResults](ctx, c, http.MethodGet, "/v1/payouts/"+payout.String()+"/results?from="+strconv.FormatUint(from, 10), nil)
+// Payout asks for a payout by its statement.
+func (c *Client) Payout(ctx context.Context, statement cid.Cid) (*wire.Payout, error) {
+	return call[wire.Payout](ctx, c, http.MethodGet, "/v1/payouts/"+statement.String(), nil)
+}
+
+// PayoutLines lists the lines of a payout and what became of them, a page at a
+// time.
+func (c *Client) PayoutLines(ctx context.Context, statement cid.Cid, after uint64) (*wire.PayoutLines, error) {
+	v := make(url.Values)
+	page(v, after, 0)
+	path := "/v1/payouts/" + statement.String() + "/lines"
+	if len(v) > 0 {
+		path += "?" + v.Encode()
+	}
+	return call[wire.PayoutLines](ctx, c, http.MethodGet, path, nil)
 }

@@ -34,6 +34,7 @@ type addOptions struct {
 	keywords           []string
 	profile, chunker   string
 	hidden, portable   bool
+	fingerprint        bool
 	again, dryRun      bool
 }
 
@@ -85,6 +86,7 @@ killed, nothing is half-done: run it again.`,
 	f.StringVar(&o.profile, "profile", dag.ProfileV1_2025.Name, "CID `profile`: unixfs-v1-2025 or unixfs-v0-2015")
 	f.StringVar(&o.chunker, "chunker", "", "`chunker` instead of the profile's: size-N, buzhash or rabin-MIN-AVG-MAX")
 	f.BoolVar(&o.hidden, "hidden", false, "take hidden files too")
+	f.BoolVar(&o.fingerprint, "fingerprint", false, "name the data's chunks in the manifest, so that \"credit attribution\" finds verbatim reuse of it")
 	f.BoolVar(&o.portable, "portable", false, "refuse names that some system cannot hold, instead of warning")
 	f.BoolVar(&o.again, "again", false, "make a new entry even when nothing changed")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "compute everything, store and log nothing")

@@ -127,6 +127,11 @@ func (a *addition) run(ctx context.Context) error {
 	if err := a.sink.Finish(ctx); err != nil {
 		return err
 	}
+	if a.o.fingerprint {
+		if a.base.Fingerprint, err = takeFingerprint(ctx, a.conn, a.data.Root); err != nil {
+			return fmt.Errorf("--fingerprint: %w", err)
+		}
+	}
 	if a.conn.Home != nil && !daemon.HasLog(a.conn.Dir) {
 		if err := createRegistry(ctx, a.env, a.conn.Home, "", a.signer, new(constitution), nil); err != nil {
 			return err

@@ -2,18 +2,14 @@ package cli
 
 import (
 	"context"
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/wire"
@@ -22,26 +18,57 @@ import (
 func newPayout(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "payout",
-		Short: "Pay what is payable, and record what became of it",
-		Long: `A payout says in the log who was paid how much, and nothing of where: that is in
-the rail's file, which is private. cairn moves no money: it makes the file that a
-bank or a contract is given.`,
+		Short: "Write the file that pays people, and record what became of it",
+		Long: `cairn calculates and exports; it pays nobody. A payout is a file for a bank or a
+chain, which is private, and a statement in the log with what each payee gets in
+it. What is in a payout counts as paid at once, until a line is recorded as
+returned.`,
 	}
 	group(c)
-	c.AddCommand(newPayoutCreate(env), newPayoutList(env), newPayoutResults(env))
+	c.AddCommand(newPayoutCreate(env), newPayoutList(env), newPayoutShow(env), newPayoutRecordResults(env))
 	return c
+}
+
+// payout finds a payout by its statement or its id.
+func (env *Env) payout(ctx context.Context, api *client.Client, text string) (*wire.Payout, error) {
+	if id, err := cjson.ParseCID(text); err == nil {
+		return api.Payout(ctx, id)
+	}
+	found, err := api.Payouts(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if text == "" || len(found.Payouts) == 0 {
+		return nil, fault.WithHint(fault.New(fault.NotFound, "there is no payout %s", fault.Quote(text)), "\"cairn payout list\" lists them")
+	}
+	return &found.Payouts[0], nil
+}
+
+// payoutLines reads all lines of a payout.
+func payoutLines(ctx context.Context, api *client.Client, p *wire.Payout) ([]wire.PayoutLine, error) {
+	var all []wire.PayoutLine
+	for after := uint64(0); ; {
+		page, err := api.PayoutLines(ctx, p.Statement.Cid, after)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Lines...)
+		if after = page.Next; after == 0 {
+			return all, nil
+		}
+	}
 }
 
 func newPayoutList(env *Env) *cobra.Command {
 	var from remoteFlags
 	c := &cobra.Command{
 		Use:     "list",
-		Short:   "List payouts, newest first",
+		Short:   "List the payouts, newest first",
 		Example: `  cairn payout list`,
 		Args:    exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
-				p, err := api.Payouts(ctx, "")
+				out, err := api.Payouts(ctx, "")
 				if err != nil {
 					return err
 				}
@@ -49,10 +76,10 @@ func newPayoutList(env *Env) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return env.print(p, func(w io.Writer) {
+				return env.print(out, func(w io.Writer) {
 					t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-					for _, x := range p.Payouts {
-						fmt.Fprintf(t, "%s\t%s\t%s %s\t%s\t%s\n", x.Key, x.Rail, decimal(x.TotalMinor, known[x.Currency]), x.Currency, count(x.N, "payee"), x.Statement)
+					for _, p := range out.Payouts {
+						fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\t%s\n", p.Key, p.Rail, count(p.N, "payee"), p.Total.Decimal(known[p.Currency].MinorDigits), p.Currency, p.Statement)
 					}
 					t.Flush()
 				})
@@ -63,134 +90,74 @@ func newPayoutList(env *Env) *cobra.Command {
 	return c
 }
 
-func newPayoutResults(env *Env) *cobra.Command {
-	var file string
+// A shownPayout is what "payout show" prints with --json.
+type shownPayout struct {
+	*wire.Payout
+	Paid     int64             `json:"paid"`     // lines that were recorded as paid
+	Returned int64             `json:"returned"` // as returned: they are payable again
+	Open     int64             `json:"open"`     // lines of which nothing is known yet
+	List     []wire.PayoutLine `json:"list"`
+}
+
+func newPayoutShow(env *Env) *cobra.Command {
+	var from remoteFlags
 	c := &cobra.Command{
-		Use:   "record-results PAYOUT --csv FILE",
-		Short: "Record which lines of a payout were paid or returned",
-		Long: `record-results logs what became of lines of a payout: its CID or id. Each line of
-the file is "index,status" or "index,status,ref": the number of the line from 0 on,
-paid or returned, and the lower hex SHA-256 of a salt and the rail's document. What
-is returned is owed again. All lines are checked first; what is recorded already
-changes nothing, so the same command goes on after an interruption.`,
-		Example: `  cairn payout record-results 2026-10-USD-csv --csv results.csv`,
-		Args:    exactly(1, "one PAYOUT"),
+		Use:   "show CID|ID",
+		Short: "Show who gets what in a payout, and what became of it",
+		Example: `  cairn payout show payout-2026-10
+  cairn payout show bafkrei… --json`,
+		Args: exactly(1, "one CID or ID"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return runPayoutResults(c.Context(), env, args[0], file)
+			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
+				return runPayoutShow(ctx, env, api, args[0])
+			})
 		},
 	}
-	c.Flags().StringVar(&file, "csv", "", "`file` of index,status[,ref]; - is stdin")
+	from.register(c, "registry", "ask the registry at this `URL`", false)
 	return c
 }
 
-type lineResult struct {
-	index       int64
-	status, ref string
-}
-
-// readResults reads a file of results, all problems at once.
-func (env *Env) readResults(name string, n int64) (out []lineResult, err error) {
-	in := env.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	r := csv.NewReader(in)
-	r.FieldsPerRecord = -1
-	var errs []error
-	for {
-		rec, err := r.Read()
-		if err == io.EOF {
-			return out, errors.Join(errs...)
-		}
-		if err != nil {
-			return nil, fault.Mark(fault.Invalid, err)
-		}
-		at, _ := r.FieldPos(0)
-		i, err := strconv.ParseInt(rec[0], 10, 64)
-		switch {
-		case at == 1 && rec[0] == "index":
-		case len(rec) < 2 || len(rec) > 3 || err != nil || i < 0 || i >= n || rec[1] != manifests.PayoutPaid && rec[1] != manifests.PayoutReturned:
-			errs = append(errs, fault.New(fault.Invalid, "%s line %d: want index,status[,ref] with an index below %d, and paid or returned", name, at, n))
-		default:
-			x := lineResult{index: i, status: rec[1]}
-			if len(rec) == 3 {
-				x.ref = rec[2]
-			}
-			out = append(out, x)
-		}
-	}
-}
-
-// payoutOf finds a payout by its statement or its id.
-func payoutOf(ctx context.Context, api *client.Client, text string) (*wire.Payout, error) {
-	all, err := api.Payouts(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	for i, p := range all.Payouts {
-		if p.Key == text || p.Statement.String() == text {
-			return &all.Payouts[i], nil
-		}
-	}
-	return nil, fault.WithHint(fault.New(fault.NotFound, "there is no payout %s", fault.Quote(text)), "\"cairn payout list\" lists them")
-}
-
-func runPayoutResults(ctx context.Context, env *Env, payout, file string) error {
-	if file == "" {
-		return fault.New(fault.Invalid, "--csv is missing")
-	}
-	signer, err := env.mine()
+func runPayoutShow(ctx context.Context, env *Env, api *client.Client, text string) error {
+	p, err := env.payout(ctx, api, text)
 	if err != nil {
 		return err
 	}
-	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		p, err := payoutOf(ctx, c.API, payout)
-		if err != nil {
-			return err
+	out := shownPayout{Payout: p}
+	if out.List, err = payoutLines(ctx, api, p); err != nil {
+		return err
+	}
+	for _, l := range out.List {
+		switch l.Status {
+		case manifests.PayoutPaid:
+			out.Paid++
+		case manifests.PayoutReturned:
+			out.Returned++
+		default:
+			out.Open++
 		}
-		results, err := env.readResults(file, p.N)
-		if err != nil {
-			return err
+	}
+	known, err := units(ctx, api)
+	if err != nil {
+		return err
+	}
+	digits := known[p.Currency].MinorDigits
+	return env.print(out, func(w io.Writer) {
+		fmt.Fprintf(w, "payout    %s\n", p.Key)
+		fmt.Fprintf(w, "rail      %s\n", p.Rail)
+		fmt.Fprintf(w, "total     %s %s to %s, %s or more each\n", p.Total.Decimal(digits), p.Currency, count(p.N, "payee"), p.Min.Decimal(digits))
+		fmt.Fprintf(w, "recorded  %d paid, %d returned, %d open\n", out.Paid, out.Returned, out.Open)
+		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+		for _, l := range out.List {
+			status := l.Status
+			if status == "" {
+				status = "-"
+			}
+			fmt.Fprintf(t, "line %d\t%s\t%s\t%s\n", l.Line, l.Payee, l.Amount.Decimal(digits), status)
 		}
-		known := make(map[int64]string)
-		for from, more := uint64(0), true; more; {
-			page, err := c.API.PayoutResults(ctx, p.Statement.Cid, from)
-			if err != nil {
-				return err
-			}
-			for _, r := range page.Results {
-				known[int64(r.Line)] = r.Status
-			}
-			from, more = page.Next, page.Next != 0
+		t.Flush()
+		for _, a := range p.Allocations {
+			fmt.Fprintf(w, "covers    %s\n", a)
 		}
-		out := struct {
-			Payout    string `json:"payout"`
-			Recorded  int    `json:"recorded"`
-			Unchanged int    `json:"unchanged"`
-		}{Payout: p.Statement.String()}
-		bar := env.bar("recording")
-		defer bar.Done()
-		for i, r := range results {
-			bar.Update(int64(i), int64(len(results)), 0)
-			// A line that was returned had been paid before.
-			if known[r.index] == r.status || known[r.index] == manifests.PayoutReturned {
-				out.Unchanged++
-				continue
-			}
-			s := &manifests.PayoutResult{Payout: p.Statement, Index: r.index, Status: r.status, Ref: r.ref}
-			if _, err := env.state(ctx, c, s, signer); err != nil {
-				return fmt.Errorf("line %d: %w", r.index, explained(err))
-			}
-			known[r.index] = r.status
-			out.Recorded++
-		}
-		return env.print(out, func(w io.Writer) {
-			fmt.Fprintf(w, "%s recorded, %d before\n", count(int64(out.Recorded), "result"), out.Unchanged)
-		})
+		fmt.Fprintf(w, "log       entry %d, %s\n", p.Index, p.Statement)
 	})
 }

@@ -43,7 +43,8 @@ type Transfer struct {
 	Created time.Time
 	// Execution is the day on which the bank is to pay, as YYYY-MM-DD.
 	Execution string
-	// Debtor is who pays: name, IBAN, and BIC where the currency needs it.
+	// Debtor is who pays: name, IBAN, and BIC where the currency needs it. A
+	// [BankCSV] does not read it.
 	Debtor Destination
 	// Currency is an ISO 4217 code, MinorDigits the decimals of its minor unit:
 	// at most 5.
@@ -61,10 +62,14 @@ type transfers struct {
 	lines []Line
 }
 
-// newTransfers checks what both bank files share. It keeps lines.
-func newTransfers(t Transfer, lines []Line) (*transfers, error) {
+// newTransfers checks what both bank files share, and who pays where the file
+// says so. It keeps lines.
+func newTransfers(t Transfer, lines []Line, debtor bool) (*transfers, error) {
 	c, lines := check(lines, MaxTransfers)
 	c.transfer(t)
+	if debtor {
+		c.bankAccount("debtor", t.Debtor, t.Currency)
+	}
 	accounts := newOnce[string](len(lines))
 	for i := range lines {
 		l := &lines[i]
@@ -114,7 +119,6 @@ func (c *checker) transfer(t Transfer) {
 	if t.Remittance != "" {
 		c.Add(checkText(t.Remittance, maxRemittance), "remittance")
 	}
-	c.bankAccount("debtor", t.Debtor, t.Currency)
 }
 
 // bankAccount checks an account for transfers in a currency, and reports

@@ -257,6 +257,12 @@ func TestBankInputIsRefused(t *testing.T) {
 			_, err := payfile.NewCreditTransfer(head, lines)
 			wantInvalid(t, err, c.want...)
 			_, err = payfile.NewBankCSV(head, lines)
+			if name == "debtor" {
+				if err != nil {
+					t.Errorf("a table has no debtor, and misses it: %v", err)
+				}
+				return
+			}
 			wantInvalid(t, err, c.want...)
 		})
 	}

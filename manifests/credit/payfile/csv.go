@@ -17,9 +17,10 @@ import (
 // payment service that takes no XML.
 type BankCSV struct{ *transfers }
 
-// NewBankCSV checks as [NewCreditTransfer] does, and keeps lines as it does.
+// NewBankCSV checks as [NewCreditTransfer] does, but for the debtor, whom the
+// table does not name; and keeps lines as it does.
 func NewBankCSV(t Transfer, lines []Line) (*BankCSV, error) {
-	checked, err := newTransfers(t, lines)
+	checked, err := newTransfers(t, lines, false)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ type CreditTransfer struct{ *transfers }
 // unless the currency is EUR. Payments stand in the order of the lines. It
 // keeps lines, which must not be changed afterwards. Errors are fault.Invalid.
 func NewCreditTransfer(t Transfer, lines []Line) (*CreditTransfer, error) {
-	checked, err := newTransfers(t, lines)
+	checked, err := newTransfers(t, lines, true)
 	if err != nil {
 		return nil, err
 	}
