@@ -32,6 +32,18 @@ const (
 	manyMemory = 112 << 20
 )
 
+// tidyPercent is how much garbage the registry's part of an ordinary add may
+// leave, of what is live.
+const tidyPercent = 20
+
+// tidy has the collector run more often, unless the user has set its limit or
+// there are many files: then their names are what is live, and running is work.
+func (env *Env) tidy(files int64) {
+	if env.limited && files < manyFiles {
+		debug.SetGCPercent(tidyPercent)
+	}
+}
+
 // submitTries is how often an add signs anew because another add of the same
 // name came in between.
 const submitTries = 3
@@ -119,8 +131,10 @@ func (a *addition) run(ctx context.Context) error {
 	}
 	a.warnings()
 	// The chunks' memory goes back before the registry asks for its own, so that
-	// the two are never held at once.
+	// the two are never held at once. The databases' tables are live memory that is
+	// mostly not touched: by them the collector would let as much garbage pile up.
 	debug.FreeOSMemory()
+	a.env.tidy(a.data.FileCount)
 	if err := a.o.licensing.store(ctx, a.sink); err != nil {
 		return err
 	}
