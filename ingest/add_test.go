@@ -114,34 +114,35 @@ func sameFile(a, b ingest.File) bool {
 	return a.Path == b.Path && a.CID.Equals(b.CID) && a.Size == b.Size && a.SHA256 == b.SHA256 && a.MediaType == b.MediaType
 }
 
-// TestChangedWhileRead has a file grow for as long as it is read.
+// growing is a store that lets a file grow with each block that comes in.
+type growing struct {
+	*memory
+	file *os.File
+}
+
+func (g growing) Batch(context.Context) (ingest.Batch, error) { return g, nil }
+
+func (g growing) Append(ctx context.Context, c cid.Cid, data []byte) (bool, error) {
+	if _, err := g.file.WriteString("x"); err != nil {
+		return false, err
+	}
+	return g.memory.Append(ctx, c, data)
+}
+
+// TestChangedWhileRead has a file grow for as long as it is read: it has more
+// chunks than may be in flight, so blocks come in before it is at its end.
 func TestChangedWhileRead(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "log.txt")
-	if err := os.WriteFile(path, make([]byte, 4<<20), 0o666); err != nil {
+	if err := os.WriteFile(path, make([]byte, 40<<20), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer f.Close()
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				f.Write([]byte("x"))
-			}
-		}
-	}()
-	_, err := ingest.Add(t.Context(), dir, newMemory(), ingest.AddOptions{})
-	close(stop)
-	<-stopped
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, err = ingest.Add(t.Context(), dir, growing{newMemory(), f}, ingest.AddOptions{})
 	if !errors.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "log.txt") || fault.Hint(err) == "" {
 		t.Errorf("%v, want a conflict that names the file, and a hint", err)
 	}

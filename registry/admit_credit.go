@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 
 	"github.com/cairn-registry/cairn/manifests"
@@ -17,16 +18,52 @@ import (
 // on blocks or on arithmetic. An operator's mistake is told before it is logged;
 // one that got past this door is found by whoever computes the run again.
 //
-// An allocation that is not the run's, and a payout whose lines do not hold, are
-// fault.Conflict; lines that are not there are fault.NotFound.
+// An allocation that is not the run's, an adjustment that posts other deltas than
+// it says or nothing at all, and a payout whose lines do not hold, are fault.Conflict; lines that are not there are fault.NotFound.
 func (r *Registry) admitCredit(ctx context.Context, p manifests.Predicate) error {
 	switch p := p.(type) {
 	case *manifests.Allocation:
 		return r.admitAllocation(ctx, p)
+	case *manifests.Adjustment:
+		return r.admitAdjustment(ctx, p)
 	case *manifests.Payout:
 		return r.admitPayout(ctx, p)
 	}
 	return nil
+}
+
+// admitAdjustment checks the deltas of a retroactive agreement. Those of other
+// reasons are not a function of the log, and move nothing.
+func (r *Registry) admitAdjustment(ctx context.Context, p *manifests.Adjustment) error {
+	if p.Reason != manifests.AdjustShares {
+		return nil
+	}
+	var a fold.AddAllocation
+	if err := r.View(func(s *index.Snapshot) (err error) {
+		a, err = s.Allocation(p.Allocation.Cid)
+		return err
+	}); err != nil {
+		return err
+	}
+	period, err := credit.ParsePeriod(a.Period)
+	if err != nil {
+		return err
+	}
+	return r.Credit(ctx, func(v *ledger.View, _ uint64) error {
+		if v.Adjusted(period, a.Currency, p.Cause.String()) {
+			return fault.New(fault.Conflict, "the agreement %s has adjusted the run of %s in %s already", p.Cause, a.Period, a.Currency)
+		}
+		deltas, err := v.Adjust(period, a.Currency, p.Cause.String())
+		if err != nil {
+			return err
+		}
+		tree := credit.DeltaTree(deltas)
+		if p.Deltas.N == int64(tree.N) && p.Deltas.Root == base64.StdEncoding.EncodeToString(tree.Root[:]) {
+			return nil
+		}
+		return fault.WithHint(fault.New(fault.Conflict, "the deltas are not those of the agreement %s", p.Cause),
+			"\"cairn credit adjust --period %s --currency %s --agreement %s\" makes them", a.Period, a.Currency, p.Cause)
+	})
 }
 
 func (r *Registry) admitAllocation(ctx context.Context, p *manifests.Allocation) error {

@@ -108,6 +108,12 @@ func (l *Ledger) AddAdjustment(a Adjustment) error {
 	return nil
 }
 
+// Adjusted reports whether an agreement has adjusted a run.
+func (l *Ledger) Adjusted(p Period, currency, agreementStatement string) bool {
+	id, ok := l.agreementIDs[agreementStatement]
+	return ok && slices.Contains(l.applied[runKey{p, currency}], id)
+}
+
 // sums returns by party what is credited or held.
 func (a *allocation) sums(l *Ledger) []int128 {
 	out := make([]int128, l.parties.len())

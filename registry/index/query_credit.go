@@ -300,6 +300,15 @@ func (s *Snapshot) Allocations(period, currency string) ([]Logged[fold.AddAlloca
 	return logged[fold.AddAllocation](s, key(tAllocation, period, currency), period, currency)
 }
 
+// Allocation returns an accepted allocation by its statement.
+func (s *Snapshot) Allocation(statement cid.Cid) (fold.AddAllocation, error) {
+	a, ok, err := view{reader: s.reader}.Allocation(statement)
+	if err == nil && !ok {
+		err = fault.New(fault.NotFound, "no allocation %s", statement)
+	}
+	return a, err
+}
+
 // Adjustments returns the adjustments of an allocation, newest first, at most
 // MaxLimit.
 func (s *Snapshot) Adjustments(allocation cid.Cid) ([]Logged[fold.AddAdjustment], error) {

@@ -27,7 +27,7 @@ dollars and thirty-five cents, and a rest that is carried on.`,
 	}
 	group(c)
 	c.AddCommand(newCreditStatus(env), newCreditBalance(env), newCreditAllocate(env), newCreditStatement(env), newCreditExplain(env),
-		newCreditVerify(env), newCreditSimulate(env), newCreditJournal(env), newCreditAttribution(env))
+		newCreditVerify(env), newCreditSimulate(env), newCreditAdjust(env), newCreditJournal(env), newCreditAttribution(env))
 	return c
 }
 
