@@ -29,12 +29,13 @@ const (
 	// indexFormat is refused at Open when it differs: a new layout is rebuilt.
 	indexFormat = 1
 
-	// maxTxnKeys bounds one transaction, well below what a memtable of 8 MiB
-	// takes (13,107 keys, 1,258,291 bytes); a key and its value take 100 bytes.
+	// maxTxnKeys bounds one transaction, well below what a memtable of 4 MiB
+	// takes (6,553 keys, 629,145 bytes); a key and its value take 100 bytes.
 	maxTxnKeys = 2000
 
-	// memTable is small, because the index is: 50,000 blocks take 4 MiB.
-	memTable = 8 << 20
+	// memTable is small, because the index is: 50,000 blocks take 4 MiB. Its
+	// memory counts in that of an add: it is zeroed where pages were used before.
+	memTable = 4 << 20
 )
 
 // A location says where a block lies.
