@@ -143,6 +143,23 @@ func unit(s *wire.CreditStatus, code string) (credit.Currency, error) {
 	return credit.Currency{}, fault.WithHint(fault.New(fault.NotFound, "--currency %s is no unit of account here", fault.Quote(code)), "there are %s", strings.Join(codes, ", "))
 }
 
+// runOf asks for the run that --period and --currency name.
+func runOf(ctx context.Context, api *client.Client, period, currency string) (*wire.CreditRun, error) {
+	s, err := api.Credit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cur, err := unit(s, currency)
+	if err != nil {
+		return nil, err
+	}
+	p, err := closed(s, period)
+	if err != nil {
+		return nil, err
+	}
+	return api.Run(ctx, p, cur.Code)
+}
+
 // closed reads the period of a run: by default the last closed one.
 func closed(s *wire.CreditStatus, text string) (credit.Period, error) {
 	if s.Open == s.First {

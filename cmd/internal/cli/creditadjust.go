@@ -58,22 +58,11 @@ func runCreditAdjust(ctx context.Context, env *Env, o *adjustOptions) error {
 			"\"cairn agree show REF\" lists those of a work")
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		s, err := c.API.Credit(ctx)
+		run, err := runOf(ctx, c.API, o.period, o.currency)
 		if err != nil {
 			return err
 		}
-		cur, err := unit(s, o.currency)
-		if err != nil {
-			return err
-		}
-		p, err := closed(s, o.period)
-		if err != nil {
-			return err
-		}
-		run, err := c.API.Run(ctx, p, cur.Code)
-		if err != nil {
-			return err
-		}
+		p, cur := run.Period, run.Currency
 		if len(run.Allocations) == 0 || !run.Allocations[0].Matches {
 			return fault.WithHint(fault.New(fault.NotFound, "what %s comes to in %s is not published, or not rightly", p, cur.Code),
 				"\"cairn credit allocate --period %s --currency %s\"", p, cur.Code)

@@ -55,22 +55,11 @@ type allocated struct {
 
 func runCreditAllocate(ctx context.Context, env *Env, o *allocateOptions) error {
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		s, err := c.API.Credit(ctx)
+		run, err := runOf(ctx, c.API, o.period, o.currency)
 		if err != nil {
 			return err
 		}
-		cur, err := unit(s, o.currency)
-		if err != nil {
-			return err
-		}
-		p, err := closed(s, o.period)
-		if err != nil {
-			return err
-		}
-		run, err := c.API.Run(ctx, p, cur.Code)
-		if err != nil {
-			return err
-		}
+		p, cur := run.Period, run.Currency
 		out := allocated{CreditRun: run}
 		if len(run.Allocations) > 0 {
 			newest := run.Allocations[0]

@@ -248,19 +248,30 @@ func (r *Ring) private(name string, passphrase func() ([]byte, error)) (crypto.S
 	return parsePrivate(name, b)
 }
 
+// openOwn opens a file that nobody else may be able to read; what says in an
+// error what it is.
+func openOwn(name, what string) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = fault.WithHint(fault.New(fault.Denied, "others may read the %s file %s", what, name), "chmod 600 %s", name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 func readPrivate(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, err := openOwn(file, "key")
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.WithHint(fault.New(fault.Denied, "others may read the key file %s", file), "chmod 600 %s", file)
-	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
 		err = fault.New(fault.Invalid, "%s is larger than %d bytes: no key file", file, maxFile)

@@ -190,17 +190,10 @@ func ReadOpening(name string) (*Opening, error) {
 
 // readOwn reads a private file, which nobody else may be able to read.
 func readOwn(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := openOwn(name, "private")
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.WithHint(fault.New(fault.Denied, "others may read the private file %s", name), "chmod 600 %s", name)
-	}
 	return io.ReadAll(io.LimitReader(f, maxOpening+1))
 }
