@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/go-cid"
 )
 
 // A Store keeps blocks by their multihash: CIDs of other versions and codecs
@@ -19,4 +20,14 @@ type Store interface {
 	blockstore.Blockstore
 	Sync(ctx context.Context) error
 	Close() error
+}
+
+// A Reader hands out blocks and their sizes, verified, with the errors of a
+// [Store]. Whoever serves blocks to somebody reads them through one, with the
+// context of that somebody's request: a Reader may ask it who wants to know.
+type Reader interface {
+	// Block returns the bytes of c. The caller may keep but not change them.
+	Block(ctx context.Context, c cid.Cid) ([]byte, error)
+	// Size returns how many bytes Block would return, without reading them.
+	Size(ctx context.Context, c cid.Cid) (uint64, error)
 }
