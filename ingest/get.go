@@ -24,11 +24,10 @@ import (
 )
 
 const (
-	// getInFlight bounds the blocks that a Get holds at a time: with blocks of
-	// 1 MiB, 16 MiB.
-	getInFlight = 16
-	// getFiles bounds the files that are written at a time.
-	getFiles = 8
+	// getFiles bounds the files that are written at a time, from blocks that are
+	// near; getFarFiles from those that are not: each has a file or two open.
+	getFiles    = 8
+	getFarFiles = 128
 	// minDirect is the smallest leaf that is worth a write past the page cache.
 	minDirect = 128 << 10
 	// partSuffix ends the name of a file that is not whole yet.
@@ -68,8 +67,14 @@ type LeftOut struct {
 // Get writes the file, directory or symlink under root to dst. Blocks are
 // verified by src, claimed sizes here; a file appears under its name only when
 // it is whole. What is there already is hashed against the DAG and kept, so a
-// Get that was cut short goes on where it stopped. Nothing is written outside
-// dst, and nothing through a symlink; symlinks come last.
+// Get that was cut short goes on where it stopped, and asks src for no leaf that
+// is on disk. Nothing is written outside dst, and nothing through a symlink;
+// symlinks come last.
+//
+// At most 16 MiB of blocks are held at a time, and 16 blocks are asked for. A src
+// that is far away, such as [remote.Sources], may say how many blocks of how many
+// bytes it wants to be asked for, by a method InFlight, and take a hint of what
+// will be read, by a method Follow.
 //
 // Codes: fault.Conflict when something of another kind stands in the way;
 // fault.Invalid for a DAG that is malformed; else those of src.
@@ -101,9 +106,14 @@ func Get(ctx context.Context, src unixfs.Blocks, root cid.Cid, dst string, o Get
 		return nil, err
 	}
 	defer dir.Close()
-	g := &getter{src: src, dir: dir, o: o, slots: make(chan struct{}, getInFlight)}
+	g := &getter{src: src, dir: dir, o: o, room: roomFor(src)}
 	g.group, g.ctx = errgroup.WithContext(ctx)
-	g.group.SetLimit(getFiles + 1)
+	files := getFiles
+	if g.room.far {
+		files = getFarFiles
+	}
+	g.group.SetLimit(files + 1)
+	defer follow(g.ctx, src, root)()
 	g.total.Store(int64(top.Size))
 	g.group.Go(func() error { return g.entry(name, root, 0) })
 	if err := g.group.Wait(); err != nil {
@@ -130,7 +140,7 @@ type getter struct {
 	o     GetOptions
 	group *errgroup.Group
 	ctx   context.Context
-	slots chan struct{} // one for each block in flight
+	room  *room // for the blocks in flight
 
 	files, bytes, skipped, total atomic.Int64
 
@@ -159,6 +169,11 @@ func (g *getter) entry(name string, c cid.Cid, depth int) error {
 		g.links = append(g.links, LeftOut{name, e.Target})
 		return nil
 	case unixfs.File:
+		if g.room.far {
+			// While its blocks are on their way, so may be the next file's.
+			g.group.Go(func() error { return g.file(name, e) })
+			return nil
+		}
 		return g.file(name, e)
 	}
 	entries, err := unixfs.ReadDir(g.ctx, g.src, c)
@@ -177,7 +192,7 @@ func (g *getter) entry(name string, c cid.Cid, depth int) error {
 	for _, d := range entries {
 		child := path.Join(name, d.Name)
 		if d.CID.Prefix().Codec == cid.Raw {
-			g.group.Go(func() error { return g.file(child, unixfs.Entry{Kind: unixfs.File, CID: d.CID}) })
+			g.group.Go(func() error { return g.file(child, unixfs.Entry{Kind: unixfs.File, CID: d.CID, Size: d.Cumulative}) })
 			continue
 		}
 		if err := g.entry(child, d.CID, depth+1); err != nil {
@@ -380,15 +395,30 @@ func (g *getter) fill(w *leafWriter, e unixfs.Entry) (int64, error) {
 			raise(&end, int64(l.Off+l.Size))
 			return nil
 		}
-		select {
-		case g.slots <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		guess := l.Size
+		if !l.Known {
+			guess = e.Size // what the directory says
+		}
+		n, err := g.room.take(ctx, guess)
+		if err != nil {
+			return err
 		}
 		group.Go(func() error {
-			defer func() { <-g.slots }()
-			n, err := g.leaf(ctx, w, l)
-			raise(&end, int64(l.Off)+n)
+			defer func() { g.room.give(n) }()
+			b, err := g.src.Block(ctx, l.CID)
+			if err == nil && int64(len(b)) > n && !l.Known {
+				// The directory lied: wait for memory that is enough.
+				b = nil
+				g.room.give(n)
+				if n, err = g.room.take(ctx, unixfs.MaxBlock); err == nil {
+					b, err = g.src.Block(ctx, l.CID)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			done, err := g.leaf(w, l, b)
+			raise(&end, int64(l.Off)+done)
 			return err
 		})
 		return nil
@@ -419,11 +449,7 @@ func raise(a *atomic.Int64, n int64) {
 	}
 }
 
-func (g *getter) leaf(ctx context.Context, w *leafWriter, l unixfs.Leaf) (int64, error) {
-	b, err := g.src.Block(ctx, l.CID)
-	if err != nil {
-		return 0, err
-	}
+func (g *getter) leaf(w *leafWriter, l unixfs.Leaf, b []byte) (int64, error) {
 	p, err := unixfs.Data(l.CID, b)
 	if err != nil {
 		return 0, err

@@ -1,6 +1,6 @@
-// Package remote reads blocks from a trustless gateway over HTTP. Every block
-// is hashed before it is handed out: the gateway need not be trusted, only
-// reached.
+// Package remote reads blocks from trustless gateways over HTTP. Every block is
+// hashed before it is handed out: a gateway need not be trusted, only reached.
+// A [Client] reads from one, [Sources] from several at once.
 package remote
 
 import (
@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,11 @@ const (
 	headerTimeout = 60 * time.Second
 	// maxSizes bounds the lengths that are remembered for Size.
 	maxSizes = 1 << 16
+	// maxRedirects is how often a gateway may send a request elsewhere.
+	maxRedirects = 5
+	// firstBuffer is what a body is given before any of it has come: a length
+	// is only a claim.
+	firstBuffer = 64 << 10
 )
 
 // Options are the choices of a client. The zero value is good.
@@ -62,13 +68,28 @@ func New(base string, o Options) (*Client, error) {
 	}
 	rt := o.Transport
 	if rt == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 32
-		t.ResponseHeaderTimeout = headerTimeout
-		t.DisableCompression = true
-		rt = t
+		rt = newTransport()
 	}
-	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: rt}, sizes: make(map[cid.Cid]uint64)}, nil
+	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: rt, CheckRedirect: redirect}, sizes: make(map[cid.Cid]uint64)}, nil
+}
+
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, maxWindow
+	t.ResponseHeaderTimeout = headerTimeout
+	t.DisableCompression = true
+	return t
+}
+
+// redirect follows a gateway elsewhere a few times, and never from https to http.
+func redirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return errors.New("a redirect from https to http is not followed")
+	}
+	return nil
 }
 
 // Block returns the bytes of c. Codes: fault.NotFound and fault.Gone as the
@@ -81,7 +102,7 @@ func (c *Client) Block(ctx context.Context, id cid.Cid) ([]byte, error) {
 	}
 	pause := firstPause
 	for try := 1; ; try++ {
-		b, wait, err := c.fetch(ctx, id)
+		b, wait, err := c.fetch(ctx, id, 0, nil)
 		if err == nil {
 			if string(m.Digest) != string(hash(b)) {
 				return nil, fault.New(fault.Unverified, "%s sent wrong bytes for %s", c.base, id)
@@ -111,8 +132,16 @@ func hash(b []byte) []byte {
 	return h[:]
 }
 
+// errTooBig says that a body is longer than any block.
+var errTooBig = fault.New(fault.Unverified, "more than %d bytes", maxBlock)
+
+// errNoRoom says that a body needs more memory than is there for it.
+var errNoRoom = errors.New("no room")
+
 // fetch asks once. wait is what the gateway asks for before the next attempt.
-func (c *Client) fetch(ctx context.Context, id cid.Cid) (b []byte, wait time.Duration, err error) {
+// The body may take as many bytes as reserved; grow, unless nil, is asked for
+// more, and ends the attempt with errNoRoom by saying no.
+func (c *Client) fetch(ctx context.Context, id cid.Cid, reserved int, grow func(more int) bool) (b []byte, wait time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/ipfs/"+id.String()+"?format=raw", nil)
@@ -130,11 +159,7 @@ func (c *Client) fetch(ctx context.Context, id cid.Cid) (b []byte, wait time.Dur
 		if code == fault.Internal {
 			code = fault.Busy // 5xx: another attempt may help
 		}
-		if s := resp.Header.Get("Retry-After"); s != "" {
-			if d, err := time.ParseDuration(s + "s"); err == nil {
-				wait = d
-			}
-		}
+		wait = retryAfter(resp.Header.Get("Retry-After"))
 		detail := resp.Status
 		var problem struct{ Detail string } // RFC 9457, where the gateway is a cairn
 		if b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem)); err == nil && json.Unmarshal(b, &problem) == nil && problem.Detail != "" {
@@ -144,32 +169,49 @@ func (c *Client) fetch(ctx context.Context, id cid.Cid) (b []byte, wait time.Dur
 	}
 	timer := time.AfterFunc(stall, func() { cancel(errors.New("the body stands still")) })
 	defer timer.Stop()
-	body := io.LimitReader(resp.Body, maxBlock+1)
-	size := resp.ContentLength
-	if size < 0 || size > maxBlock {
-		size = 64 << 10
+	size := int(min(resp.ContentLength, maxBlock))
+	if size < 0 || size > reserved {
+		size = min(max(size, 512), firstBuffer)
 	}
-	b = make([]byte, 0, size+512)
+	b = make([]byte, 0, size+1) // one more, in which the end is found
 	for {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
 		}
-		n, err := body.Read(b[len(b):cap(b)])
+		n, err := resp.Body.Read(b[len(b):min(cap(b), maxBlock+1)])
 		b = b[:len(b)+n]
 		if n > 0 {
 			timer.Reset(stall)
 		}
+		switch {
+		case len(b) > maxBlock:
+			return nil, 0, fmt.Errorf("%s, asked for %s, sent %w", c.base, id, errTooBig)
+		case grow != nil && len(b) > reserved:
+			if more := min(max(len(b), 2*reserved), maxBlock) - reserved; !grow(more) {
+				return nil, 0, errNoRoom
+			} else {
+				reserved += more
+			}
+		}
 		if errors.Is(err, io.EOF) {
-			break
+			return b, 0, nil
 		}
 		if err != nil {
 			return nil, 0, fault.New(fault.Busy, "fetching %s: %w", id, err)
 		}
 	}
-	if len(b) > maxBlock {
-		return nil, 0, fault.New(fault.Unverified, "%s sent more than %d bytes for %s", c.base, maxBlock, id)
+}
+
+// retryAfter reads the seconds or the date of a Retry-After header; 0 when
+// there is none that can be read.
+func retryAfter(text string) time.Duration {
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return time.Duration(n) * time.Second
 	}
-	return b, 0, nil
+	if at, err := http.ParseTime(text); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
 }
 
 func (c *Client) remember(id cid.Cid, size uint64) {

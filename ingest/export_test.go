@@ -1,0 +1,7 @@
+package ingest
+
+// Matches holds one path against globs.
+func Matches(globs []string, name string) (bool, error) {
+	m, err := newMatcher(globs)
+	return m.path(name), err
+}
