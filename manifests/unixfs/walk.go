@@ -429,32 +429,13 @@ func Check(ctx context.Context, b Blocks, root cid.Cid, l Limits, next func() (l
 }
 
 // Resolve finds the entry at a path below root, "" being root itself. A path
-// that is not there is fault.NotFound. Symlinks are not followed.
+// that is not there is fault.NotFound. Symlinks are not followed. A file is
+// measured: every leaf is asked for its size.
 func Resolve(ctx context.Context, b Blocks, root cid.Cid, path string) (Entry, error) {
 	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults(), sizes: make(map[cid.Cid]measured)}
-	c := root
-	done := ""
-	for _, name := range strings.Split(path, "/") {
-		if name == "" {
-			continue
-		}
-		missing := fault.New(fault.NotFound, "there is no %s in %s", fault.Quote(name), fault.Quote("/"+done))
-		if c.Prefix().Codec == cid.Raw {
-			return Entry{}, missing
-		}
-		n, _, err := w.node(c)
-		if err != nil {
-			return Entry{}, at(done, err)
-		}
-		next, err := w.lookup(n, name, murmur3.Sum64([]byte(name)), 0)
-		if err != nil {
-			return Entry{}, at(done, err)
-		}
-		if !next.Defined() {
-			return Entry{}, missing
-		}
-		c = next
-		done = strings.TrimPrefix(done+"/"+name, "/")
+	c, done, err := w.find(root, path)
+	if err != nil {
+		return Entry{}, err
 	}
 	var found Entry
 	stop := errors.New("found")
@@ -463,6 +444,42 @@ func Resolve(ctx context.Context, b Blocks, root cid.Cid, path string) (Entry, e
 		return Entry{}, err
 	}
 	return found, nil
+}
+
+// Find is [Resolve] for who reads the entry next: it returns what the path leads
+// to, of which no block has been read.
+func Find(ctx context.Context, b Blocks, root cid.Cid, path string) (cid.Cid, error) {
+	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults()}
+	c, _, err := w.find(root, path)
+	return c, err
+}
+
+// find returns what is at a path, and the path as it is written.
+func (w *walker) find(root cid.Cid, path string) (c cid.Cid, done string, err error) {
+	c = root
+	for _, name := range strings.Split(path, "/") {
+		if name == "" {
+			continue
+		}
+		missing := fault.New(fault.NotFound, "there is no %s in %s", fault.Quote(name), fault.Quote("/"+done))
+		if c.Prefix().Codec == cid.Raw {
+			return cid.Undef, "", missing
+		}
+		n, _, err := w.node(c)
+		if err != nil {
+			return cid.Undef, "", at(done, err)
+		}
+		next, err := w.lookup(n, name, murmur3.Sum64([]byte(name)), 0)
+		if err != nil {
+			return cid.Undef, "", at(done, err)
+		}
+		if !next.Defined() {
+			return cid.Undef, "", missing
+		}
+		c = next
+		done = strings.TrimPrefix(done+"/"+name, "/")
+	}
+	return c, done, nil
 }
 
 func (w *walker) lookup(n *node, name string, hash uint64, level int) (cid.Cid, error) {

@@ -26,7 +26,7 @@ func newCar(env *Env) *cobra.Command {
 }
 
 func newCarExport(env *Env) *cobra.Command {
-	var from remoteFlags
+	var from sourceFlags
 	var out string
 	c := &cobra.Command{
 		Use:   "export REF -o FILE",
@@ -48,7 +48,7 @@ for the same dataset. -o - writes to standard output.
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`file` to write; - is standard output")
-	from.register(c, "from", "fetch from the gateway at this `URL`", true)
+	from.register(c)
 	return c
 }
 

@@ -2,35 +2,35 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/term"
 	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/blocks/remote"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 )
 
 func newGet(env *Env) *cobra.Command {
-	var from remoteFlags
+	var from sourceFlags
 	var out, links string
 	c := &cobra.Command{
 		Use:   "get REF -o PATH",
 		Short: "Fetch a dataset, every byte verified",
 		Long: `get writes a dataset to PATH: a file, or a folder. Every block is hashed on the
 way. A file appears under its name only when it is whole. After an interruption
-the same command goes on; what is there is compared, not believed.
+the same command goes on; what is there is compared, not believed, and not
+fetched again.
 
---from fetches from a cairn server or any other trustless IPFS gateway. A CID
-needs no trust. A name is resolved by the server, so its proof is checked
-against --policy, or the keys in this home's trust/.
+` + fromHelp + `
 
 Symlinks are written last, and only those that stay inside PATH.
 
 ` + refHelp,
 		Example: `  cairn get seattle-weather -o ./weather
-  cairn get bafybei… --from http://127.0.0.1:8411 -o ./weather`,
+  cairn get bafybei… --from http://127.0.0.1:8411 -o ./weather
+  cairn get bafybei… --from https://one.example --from https://two.example -o ./weather`,
 		Args: exactly(1, "one REF"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
@@ -43,7 +43,7 @@ Symlinks are written last, and only those that stay inside PATH.
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`path` to write to")
 	c.Flags().StringVar(&links, "links", ingest.LinksInside, "symlinks to write: inside, all or none")
-	from.register(c, "from", "fetch from the gateway at this `URL`", true)
+	from.register(c)
 	return c
 }
 
@@ -55,16 +55,18 @@ func runGet(ctx context.Context, env *Env, f found, out, links string) error {
 	}
 	root := f.root
 	if f.path != "" {
-		e, err := unixfs.Resolve(ctx, f.blocks, f.root, f.path)
-		if err != nil {
+		var err error
+		if root, err = unixfs.Find(ctx, f.blocks, f.root, f.path); err != nil {
 			return err
 		}
-		root = e.CID
 	}
 	bar := env.bar("fetching")
 	o := ingest.GetOptions{Links: links}
 	if bar != nil {
-		o.Progress = func(p ingest.Progress) { bar.Update(p.Bytes, p.TotalBytes, p.Files) }
+		o.Progress = func(p ingest.Progress) {
+			bar.Update(p.Bytes, p.TotalBytes, p.Files)
+			bar.Note(perSource(f.reports()))
+		}
 	}
 	r, err := ingest.Get(ctx, f.blocks, root, out, o)
 	bar.Done()
@@ -77,6 +79,9 @@ func runGet(ctx context.Context, env *Env, f found, out, links string) error {
 		}
 	}
 	env.note("%s in %s, verified", term.Bytes(r.Bytes), term.Files(r.Files))
+	if sources := perSource(f.reports()); sources != "" {
+		env.note("%s", sources)
+	}
 	if !env.json {
 		return nil
 	}
@@ -84,36 +89,6 @@ func runGet(ctx context.Context, env *Env, f found, out, links string) error {
 		Root string `json:"root"`
 		Path string `json:"path"`
 		*ingest.GetResult
-	}{root.String(), out, r}, nil)
-}
-
-func newCat(env *Env) *cobra.Command {
-	var from remoteFlags
-	c := &cobra.Command{
-		Use:   "cat REF/path",
-		Short: "Print a file of a dataset, verified",
-		Long:  "cat prints one file of a dataset. Bytes are handed out a block at a time, each\nhashed before it is printed.\n\n" + refHelp,
-		Example: `  cairn cat seattle-weather/daily.csv | head
-  cairn cat bafybei…/notes/a.txt --from http://127.0.0.1:8411`,
-		Args: exactly(1, "one REF/path"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return env.data(c.Context(), args[0], from, true, func(ctx context.Context, f found) error {
-				e, err := unixfs.Resolve(ctx, f.blocks, f.root, f.path)
-				if err != nil {
-					return err
-				}
-				if e.Kind != unixfs.File {
-					return fault.WithHint(fault.New(fault.Invalid, "%s is a %s", fault.Quote(args[0]), e.Kind), `name a file below it, or use "cairn get"`)
-				}
-				return unixfs.ReadFile(ctx, f.blocks, e.CID, func(p []byte) error {
-					if _, err := env.Stdout.Write(p); err != nil {
-						return fmt.Errorf("writing: %w", err)
-					}
-					return nil
-				})
-			})
-		},
-	}
-	from.register(c, "from", "fetch from the gateway at this `URL`", true)
-	return c
+		Sources []remote.Report `json:"sources,omitempty"`
+	}{root.String(), out, r, f.reports()}, nil)
 }

@@ -82,22 +82,12 @@ type found struct {
 	path   string // below root
 }
 
-// data runs fn with the data that REF names, in the home or, with --from, at a
-// gateway. With path, REF may go on with a path inside the data.
-func (env *Env) data(ctx context.Context, ref string, from remoteFlags, path bool, fn func(context.Context, found) error) error {
+// data runs fn with the data that REF names, in the home or, with --from, at
+// gateways. With path, REF may go on with a path inside the data.
+func (env *Env) data(ctx context.Context, ref string, from sourceFlags, path bool, fn func(context.Context, found) error) error {
 	env.roomy()
-	if from.url != "" {
-		src, err := auditing.Remote(from.url, nil)
-		if err != nil {
-			return err
-		}
-		// Blocks are hashed as they come, and their true sizes asked.
-		f, err := env.find(ctx, src.Client, ref, path, &from)
-		if err != nil {
-			return err
-		}
-		f.blocks = auditing.Verified(src)
-		return fn(ctx, f)
+	if len(from.urls) > 0 {
+		return env.elsewhere(ctx, ref, from, path, fn)
 	}
 	dir, cfg, err := env.homeDir()
 	if err != nil {
@@ -112,7 +102,7 @@ func (env *Env) data(ctx context.Context, ref string, from remoteFlags, path boo
 		}
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		f, err := env.find(ctx, c.API, ref, path, nil)
+		f, err := env.find(ctx, c.API, ref, path, nil, nil)
 		if err != nil {
 			return err
 		}
@@ -121,14 +111,15 @@ func (env *Env) data(ctx context.Context, ref string, from remoteFlags, path boo
 	})
 }
 
-// find splits REF from the path behind it and resolves it.
-func (env *Env) find(ctx context.Context, api *client.Client, ref string, path bool, from *remoteFlags) (found, error) {
+// find splits REF from the path behind it and resolves it; from and blocks are those
+// of --from, nil for the home.
+func (env *Env) find(ctx context.Context, api *client.Client, ref string, path bool, from *remoteFlags, blocks unixfs.Blocks) (found, error) {
 	first, rest, slash := strings.Cut(ref, "/")
 	if id, err := cjson.ParseCID(first); err == nil {
 		if slash && !path {
 			return found{}, fault.New(fault.Invalid, "%s: a path inside the data is not taken here", fault.Quote(ref))
 		}
-		root, err := env.rootOf(ctx, api, id, from)
+		root, err := env.rootOf(ctx, api, id, blocks)
 		return found{root: root, path: rest}, err
 	}
 	tries := []struct{ ref, path string }{{ref, ""}}
@@ -165,17 +156,18 @@ func (env *Env) find(ctx context.Context, api *client.Client, ref string, path b
 
 // rootOf returns the data root that a CID leads to: it may be that of a
 // statement or a manifest; any other is taken for a root. What comes from
-// elsewhere is checked against the CID on the way.
-func (env *Env) rootOf(ctx context.Context, api *client.Client, id cid.Cid, from *remoteFlags) (cid.Cid, error) {
+// elsewhere, when there are blocks to read it from, is checked against the CID on
+// the way.
+func (env *Env) rootOf(ctx context.Context, api *client.Client, id cid.Cid, blocks unixfs.Blocks) (cid.Cid, error) {
 	res, err := api.Resolve(ctx, id.String())
 	if err != nil {
 		// A gateway without /v1, or a CID that the registry does not know.
-		if from != nil || fault.Of(err) == fault.NotFound {
+		if blocks != nil || fault.Of(err) == fault.NotFound {
 			err = ctx.Err()
 		}
 		return id, err
 	}
-	if from == nil {
+	if blocks == nil {
 		if res.Kind == "root" {
 			return id, nil
 		}
@@ -197,11 +189,7 @@ func (env *Env) rootOf(ctx context.Context, api *client.Client, id cid.Cid, from
 		}
 		return s.SubjectCID()
 	case "manifest":
-		src, err := auditing.Remote(from.url, nil)
-		if err != nil {
-			return cid.Undef, err
-		}
-		b, err := src.Block(ctx, id)
+		b, err := blocks.Block(ctx, id)
 		if err != nil {
 			return cid.Undef, err
 		}

@@ -248,9 +248,9 @@ func (r *Ring) private(name string, passphrase func() ([]byte, error)) (crypto.S
 	return parsePrivate(name, b)
 }
 
-// openOwn opens a file that nobody else may be able to read; what says in an
-// error what it is.
-func openOwn(name, what string) (*os.File, error) {
+// OpenOwn opens a file that nobody else may be able to read, else fault.Denied;
+// what says in an error what it is.
+func OpenOwn(name, what string) (*os.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -267,7 +267,7 @@ func openOwn(name, what string) (*os.File, error) {
 }
 
 func readPrivate(file string) ([]byte, error) {
-	f, err := openOwn(file, "key")
+	f, err := OpenOwn(file, "key")
 	if err != nil {
 		return nil, err
 	}

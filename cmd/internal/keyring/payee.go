@@ -190,7 +190,7 @@ func ReadOpening(name string) (*Opening, error) {
 
 // readOwn reads a private file, which nobody else may be able to read.
 func readOwn(name string) ([]byte, error) {
-	f, err := openOwn(name, "private")
+	f, err := OpenOwn(name, "private")
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ type Bar struct {
 	bar      *mpb.Bar
 	files    atomic.Int64
 	total    atomic.Int64
+	note     atomic.Value // string
 }
 
 // NewBar starts a bar on w. It returns nil, a bar that shows nothing, when w
@@ -67,6 +68,12 @@ func newBar(w io.Writer, label string, opts ...mpb.ContainerOption) *Bar {
 				return " left "
 			}),
 			decor.OnCondition(decor.AverageETA(decor.ET_STYLE_GO), true),
+			decor.Any(func(decor.Statistics) string {
+				if note, _ := b.note.Load().(string); note != "" {
+					return "  " + note
+				}
+				return ""
+			}),
 		),
 	)
 	return b
@@ -95,6 +102,13 @@ func (b *Bar) Update(bytes, total, files int64) {
 		b.bar.SetTotal(total+1, false) // one more, so that only Done completes the bar
 	}
 	b.bar.SetCurrent(bytes)
+}
+
+// Note shows a few words behind the bar.
+func (b *Bar) Note(text string) {
+	if b != nil {
+		b.note.Store(text)
+	}
 }
 
 // Done takes the bar off the terminal, and waits until it is gone.
