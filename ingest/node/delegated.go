@@ -53,6 +53,7 @@ func (r router) FindPeers(_ context.Context, id peer.ID, _ int) (iter.ResultIter
 	return iter.ToResultIter[*types.PeerRecord](iter.FromSlice(found)), nil
 }
 
+//lint:ignore SA1019 the interface still asks for it
 func (router) ProvideBitswap(context.Context, *server.BitswapWriteProvideRequest) (time.Duration, error) {
 	return 0, core.ErrNotSupported
 }
