@@ -97,6 +97,17 @@ func (id KeyID) PublicKey() (PublicKey, error) {
 	return key, nil
 }
 
+// Ed25519 returns the key's 32 bytes; false for a key of another algorithm, and
+// for what is no key.
+func (id KeyID) Ed25519() (ed25519.PublicKey, bool) {
+	k, err := id.PublicKey()
+	if err != nil {
+		return nil, false
+	}
+	e, ok := k.(ed25519Key)
+	return ed25519.PublicKey(e), ok
+}
+
 func did(codec, body []byte) KeyID {
 	return KeyID(didPrefix + base58.Encode(append(append(make([]byte, 0, 2+len(body)), codec...), body...)))
 }

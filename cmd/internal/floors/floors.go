@@ -75,6 +75,9 @@ var OnlyImporter = []struct {
 	{"github.com/decred/dcrd/...", []string{"manifests/eth"}, "the curve of wallets"},
 	{"filippo.io/age/...", []string{"cmd/internal/keyring"}, "passphrases on keys"},
 	{"github.com/ipfs/boxo/gateway", []string{"registry/gateway"}, "boxo is frozen upstream: each part of it stands behind one package"},
+	{"github.com/libp2p/...", []string{"ingest/node"}, "the peer network is an extra road, and its library large"},
+	{"github.com/ipfs/boxo/bitswap/...", []string{"ingest/node"}, "the peer network is an extra road"},
+	{"github.com/ipfs/boxo/routing/...", []string{"ingest/node"}, "the peer network is an extra road"},
 	{"go.yaml.in/yaml/...", []string{"manifests", "cmd/internal/config"}, "YAML is how people write, never how cairn stores"},
 }
 
