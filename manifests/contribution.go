@@ -105,11 +105,21 @@ type Edge struct {
 // Rules are the terms that bind later entries. [RulesOf] copies them from a
 // terms document; the two must be equal.
 type Rules struct {
-	Accept     string        `json:"accept,omitempty"` // "use" or "bytes"
+	Accept     string        `json:"accept,omitempty"` // AcceptUse or AcceptBytes
 	Revocable  bool          `json:"revocable,omitempty"`
 	OnWithdraw string        `json:"onWithdraw,omitempty"` // "keep", "hold" or "pool"
 	Payment    *PaymentRules `json:"payment,omitempty"`
 }
+
+// What must be accepted before what.
+const (
+	AcceptUse   = "use"   // the terms, before the data is used; anyone may read it
+	AcceptBytes = "bytes" // the terms, before a byte of the data is given out
+)
+
+// GatesBytes reports whether no byte of the data may be given out to who has not
+// accepted the terms. A nil r gates nothing.
+func (r *Rules) GatesBytes() bool { return r != nil && r.Accept == AcceptBytes }
 
 // PaymentRules are the integers of a revenue share, in parts per million.
 type PaymentRules struct {
@@ -324,7 +334,7 @@ func (r *Rules) validate(p *field.Problems) {
 		return
 	}
 	p.Present("predicate.rules", *r == Rules{})
-	p.Enum("predicate.rules.accept", r.Accept, "use", "bytes")
+	p.Enum("predicate.rules.accept", r.Accept, AcceptUse, AcceptBytes)
 	p.Enum("predicate.rules.onWithdraw", r.OnWithdraw, "keep", "hold", "pool")
 	y := r.Payment
 	if y == nil {

@@ -31,6 +31,7 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry/fold"
 	"github.com/cairn-registry/cairn/registry/index"
 	"github.com/cairn-registry/cairn/registry/ledger"
@@ -62,6 +63,10 @@ type Config struct {
 	// the index in Dir/index.
 	Dir    string
 	Blocks Blocks
+	// Space returns a reader of the gated space of the given terms, and of nothing
+	// else: where the data of datasets lies whose terms must be accepted before any
+	// byte is given out. nil: such datasets are refused.
+	Space func(terms cid.Cid) unixfs.Blocks
 
 	VKey     string      // the log's verifier key; its name is the origin
 	Signer   note.Signer // makes the signatures of VKey

@@ -383,9 +383,13 @@ func (r *Registry) admitDataset(ctx context.Context, s *manifests.Statement, c *
 			return fmt.Errorf("the attachments: %w", err)
 		}
 	}
-	next, stop := iter.Pull2(m.ListedFiles(ctx, r.cfg.Blocks))
+	data, err := r.dataOf(c)
+	if err != nil {
+		return err
+	}
+	next, stop := iter.Pull2(m.ListedFiles(ctx, either{data, r.cfg.Blocks}))
 	defer stop()
-	sum, err := unixfs.Check(ctx, r.cfg.Blocks, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {
+	sum, err := unixfs.Check(ctx, data, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {
 		f, err, ok := next()
 		if !ok || err != nil {
 			return unixfs.Listed{}, false, err
@@ -399,6 +403,38 @@ func (r *Registry) admitDataset(ctx context.Context, s *manifests.Statement, c *
 		return fault.New(fault.Invalid, "the dataset has %d files of %d bytes, the manifest claims %d of %d", sum.Files, sum.Bytes, m.Data.FileCount, m.Data.Bytes)
 	}
 	return nil
+}
+
+// dataOf returns where the data of a dataset must be complete: in the space of
+// its terms, when not a byte is given out before they are accepted, else in the
+// public one. Bytes that lie open are not gated by a second registration.
+func (r *Registry) dataOf(c *manifests.Contribution) (unixfs.Blocks, error) {
+	if !c.Rules.GatesBytes() {
+		return r.cfg.Blocks, nil
+	}
+	if r.cfg.Space == nil {
+		return nil, fault.New(fault.Denied, "this registry keeps no gated data, and the terms %s ask for it", c.Terms)
+	}
+	return r.cfg.Space(c.Terms.Cid), nil
+}
+
+// either reads from the first that has a block.
+type either [2]unixfs.Blocks
+
+func (e either) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
+	b, err := e[0].Block(ctx, c)
+	if errors.Is(err, fault.NotFound) {
+		return e[1].Block(ctx, c)
+	}
+	return b, err
+}
+
+func (e either) Size(ctx context.Context, c cid.Cid) (uint64, error) {
+	n, err := e[0].Size(ctx, c)
+	if errors.Is(err, fault.NotFound) {
+		return e[1].Size(ctx, c)
+	}
+	return n, err
 }
 
 // flights lets concurrent submissions of one envelope share one answer.

@@ -141,7 +141,13 @@ func (w *IncomingWriter) Abort() error {
 // where it is. An id that is not there is fault.NotFound; so is one that was
 // adopted before.
 func (s *Store) Adopt(ctx context.Context, id string) (Stats, error) {
-	name, err := incomingFile(s.dir, id)
+	return s.AdoptFrom(ctx, s, id)
+}
+
+// AdoptFrom adopts a private pack that lies in the folder of another store, on
+// the same file system. See [Store.Adopt].
+func (s *Store) AdoptFrom(ctx context.Context, from *Store, id string) (Stats, error) {
+	name, err := incomingFile(from.dir, id)
 	if err != nil {
 		return Stats{}, err
 	}
