@@ -170,6 +170,10 @@ func (s *Source) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 	return uint64(len(b)), err
 }
 
+// InFlight says how many blocks to ask for at a time: peers answer in batches, and
+// each round trip is long.
+func (s *Source) InFlight() (blocks int, bytes int64) { return 64, 32 << 20 }
+
 func (s *Source) String() string { return "peers" }
 
 var _ blocks.Reader = (*Source)(nil)

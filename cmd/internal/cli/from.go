@@ -31,6 +31,7 @@ type sourceFlags struct {
 	remoteFlags
 	urls   []string
 	bearer string // file
+	peers  peerFlags
 }
 
 func (f *sourceFlags) register(c *cobra.Command) {
@@ -38,6 +39,7 @@ func (f *sourceFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.bearer, "bearer-file", "", "`file` with the token to show them, or a line \"URL TOKEN\" for each (default $CAIRN_BEARER)")
 	c.Flags().StringVar(&f.policy, "policy", "", "`file` with the log's verifier key, or a C2SP tlog-policy")
 	c.Flags().BoolVar(&f.firstUse, "trust-on-first-use", false, "believe the registry about its own key, once")
+	f.peers.register(c)
 }
 
 const fromHelp = `--from fetches from a cairn server or any other trustless IPFS gateway, and from
@@ -47,7 +49,9 @@ that fails or is slow is left alone, and dropped in the end. A CID needs no
 trust. A name is resolved by the first of them that is a registry, so its proof
 is checked against --policy, or the keys in this home's trust/.
 
-A token of --bearer-file is sent to its own host over https, and to no other.`
+A token of --bearer-file is sent to its own host over https, and to no other.
+
+` + peerHelp
 
 // tokens returns the bearer token of each URL, "" for none.
 func (env *Env) tokens(f sourceFlags) ([]string, error) {

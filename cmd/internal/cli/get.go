@@ -30,7 +30,8 @@ Symlinks are written last, and only those that stay inside PATH.
 ` + refHelp,
 		Example: `  cairn get seattle-weather -o ./weather
   cairn get bafybei… --from http://127.0.0.1:8411 -o ./weather
-  cairn get bafybei… --from https://one.example --from https://two.example -o ./weather`,
+  cairn get bafybei… --from https://one.example --from https://two.example -o ./weather
+  cairn get bafybei… --p2p --peer /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW… -o ./weather`,
 		Args: exactly(1, "one REF"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {

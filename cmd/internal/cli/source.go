@@ -86,6 +86,12 @@ type found struct {
 // gateways. With path, REF may go on with a path inside the data.
 func (env *Env) data(ctx context.Context, ref string, from sourceFlags, path bool, fn func(context.Context, found) error) error {
 	env.roomy()
+	if err := from.peers.check(); err != nil {
+		return err
+	}
+	if from.peers.on {
+		return env.fromPeers(ctx, ref, from, path, fn)
+	}
 	if len(from.urls) > 0 {
 		return env.elsewhere(ctx, ref, from, path, fn)
 	}

@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
+	"github.com/cairn-registry/cairn/ingest/node"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/registry/index"
+)
+
+// peerKey is the name in the key ring of a home's identity in the peer network.
+// It signs handshakes only: no statement, no checkpoint.
+const peerKey = "peer"
+
+// startPeer puts the home's blocks on the peer network. Its identity is the key
+// "peer" of the home, made when it is not there. o names listeners and peers.
+func (h *Home) startPeer(ctx context.Context, o node.Options) (*node.Node, error) {
+	reg, err := h.Registry(ctx)
+	if err != nil {
+		return nil, err
+	}
+	store, err := h.Store()
+	if err != nil {
+		return nil, err
+	}
+	ring := keyring.Open(h.Dir)
+	o.Key, err = ring.Load(peerKey, nil)
+	if errors.Is(err, fault.NotFound) {
+		if _, err = ring.Create(peerKey, keyring.Ed25519, nil); err == nil {
+			o.Key, err = ring.Load(peerKey, nil)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.Blocks, o.Log = store, h.Log
+	o.Roots = func(ctx context.Context) (roots []cid.Cid, err error) {
+		err = reg.View(func(s *index.Snapshot) error {
+			for q := (index.Query{Latest: true}); ; {
+				page, err := s.List(q)
+				if err != nil {
+					return err
+				}
+				for _, d := range page.Datasets {
+					roots = append(roots, d.Root.Cid)
+				}
+				if q.After = page.Next; q.After == 0 {
+					return nil
+				}
+			}
+		})
+		return roots, err
+	}
+	return node.New(ctx, o)
+}
