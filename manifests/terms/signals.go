@@ -85,7 +85,7 @@ func (t *Terms) preferences() (train, search, reserved string) {
 			reserved = string('0' + byte(*s.TDMReservation&1))
 		}
 	}
-	if t.paid() || slices.ContainsFunc(t.Prohibits, func(p Prohibition) bool { return slices.Contains(p.Use, UseTrain) }) {
+	if t.paid() || slices.ContainsFunc(t.Prohibits, func(p Prohibition) bool { return len(p.Purpose) == 0 && slices.Contains(p.Use, UseTrain) }) {
 		train, reserved = "n", "1"
 	}
 	return train, search, reserved
