@@ -67,6 +67,10 @@ type Config struct {
 	Signer   note.Signer // makes the signatures of VKey
 	Interval time.Duration
 
+	// TermsPolicy is what becomes of a dataset or a model whose terms contradict
+	// those of its sources: TermsWarn (also when empty), TermsRefuse or TermsOff.
+	TermsPolicy string
+
 	// Probe, when set, reads an index that was not closed cleanly in a child
 	// process, before this one maps it: see [index.Options].
 	Probe func(dir string) error
@@ -132,6 +136,9 @@ func Create(ctx context.Context, cfg Config, envelope []byte) (*Registry, error)
 // A body that is missing does not fail Open: the registry answers at the size
 // before it, is not ready, and says which.
 func Open(ctx context.Context, cfg Config) (*Registry, error) {
+	if err := checkTermsPolicy(cfg.TermsPolicy); err != nil {
+		return nil, err
+	}
 	v, err := note.NewVerifier(cfg.VKey)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the log's verifier key %s: %w", fault.Quote(cfg.VKey), err)

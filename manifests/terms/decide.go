@@ -152,7 +152,9 @@ type WorkVerdict struct {
 	License  string    `json:"license,omitempty"` // the expression
 	Branch   string    `json:"branch,omitempty"`  // what was chosen of it, where it leaves a choice
 	Verdict  Verdict   `json:"verdict"`
-	Reasons  []Reason  `json:"reasons"` // at least one; each has the verdict's rank
+	// Reasons are at least one, each with the verdict's rank; where there are only
+	// obligations, the first says what allows the use.
+	Reasons []Reason `json:"reasons"`
 }
 
 // An Output is the least that a licence for derived data must ask.

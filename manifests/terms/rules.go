@@ -17,7 +17,8 @@ type outcome struct {
 	moved   bool   // a share-alike work that leaves its family
 }
 
-// worst returns the reasons that have the verdict's rank.
+// worst returns the reasons that have the verdict's rank. Of an obligation the
+// first says what allows the use.
 func (o *outcome) worst() []Reason {
 	var out []Reason
 	for _, r := range o.reasons {
@@ -287,9 +288,16 @@ func (e evaluation) document(o *outcome, w *Work) {
 	o.and(x)
 	o.branch = x.branch
 	e.conditions(o, w)
-	if granted && o.verdict == Obligations {
-		o.find(Obligations, 1, "terms", "the terms grant %s, with obligations", e.use())
+	if o.verdict != Obligations {
+		return
 	}
+	first := Reason{Verdict: Obligations, Rule: 0, Source: t.Base.SPDX, Why: "the licence allows " + e.use() + ", with obligations"}
+	if granted {
+		first.Rule, first.Source, first.Why = 1, "terms", "the terms grant "+e.use()+", with obligations"
+	} else if o.branch != "" {
+		first.Source = o.branch
+	}
+	o.reasons = slices.Insert(o.reasons, 0, first)
 }
 
 // prohibitions is the first half of rule 1.

@@ -37,7 +37,7 @@ func TestTable(t *testing.T) {
 		if terms.Deprecated(l.ID) {
 			t.Errorf("%s is deprecated", l.ID)
 		}
-		if !strings.HasPrefix(l.Source, "http") && l.ID != terms.OwnLicense {
+		if !strings.HasPrefix(l.Source, "http") {
 			t.Errorf("%s: source %q", l.ID, l.Source)
 		}
 		for _, h := range l.HF {
