@@ -337,7 +337,7 @@ type trial struct {
 // one whose worst work is the mildest. Families that no work is of are tried
 // too: two may each move to a third. Of equals, that in which fewer works are
 // denied, for fewer reasons, and fewer move; then none where nothing is denied,
-// then by name.
+// else the family that more of them are of; then by name.
 func (t *Table) bestTarget(q Question, works []Work) trial {
 	targets := []string{""}
 	if q.Use == UseDerive {
@@ -362,7 +362,7 @@ func (t *Table) bestTarget(q Question, works []Work) trial {
 			parsed[w.Terms.Base.SPDX] = n
 		}
 	}
-	type score struct{ worst, denied, reasons, away, plain int }
+	type score struct{ worst, denied, reasons, away, stray, plain int }
 	var best trial
 	var least score
 	for i, target := range targets {
@@ -379,12 +379,18 @@ func (t *Table) bestTarget(q Question, works []Work) trial {
 			if o.moved {
 				s.away++
 			}
+			if !o.home {
+				s.stray++
+			}
 		}
-		if s.denied > 0 && target == "" {
+		switch {
+		case s.denied == 0:
+			s.stray = 0
+		case target == "":
 			s.plain = 1
 		}
 		if i == 0 || cmp.Or(cmp.Compare(s.worst, least.worst), cmp.Compare(s.denied, least.denied), cmp.Compare(s.reasons, least.reasons),
-			cmp.Compare(s.away, least.away), cmp.Compare(s.plain, least.plain)) < 0 {
+			cmp.Compare(s.away, least.away), cmp.Compare(s.stray, least.stray), cmp.Compare(s.plain, least.plain)) < 0 {
 			best, least = tr, s
 		}
 	}

@@ -15,6 +15,7 @@ type outcome struct {
 	flags   ask
 	branch  string // of an expression with a choice
 	moved   bool   // a share-alike work that leaves its family
+	home    bool   // … or that stays in it
 }
 
 // worst returns the reasons that have the verdict's rank. Of an obligation the
@@ -49,6 +50,7 @@ func (o *outcome) and(x outcome) {
 	o.owed = append(o.owed, x.owed...)
 	o.flags |= x.flags
 	o.moved = o.moved || x.moved
+	o.home = o.home || x.home
 }
 
 // An evaluation judges works for one question and one family of derived data,
@@ -174,6 +176,7 @@ func (e evaluation) shareAlike(o *outcome, l *License, name string) {
 	case UseDerive:
 		switch {
 		case e.target == l.Family:
+			o.home = true
 			o.owe(Obligation{Kind: OweShareAlike, Rule: 6, Source: name, Text: l.output()}, "derived data goes on under %s", l.output())
 		case slices.Contains(l.Into, e.target):
 			o.moved = true
@@ -281,7 +284,7 @@ func (e evaluation) document(o *outcome, w *Work) {
 	e.reserved(&x, t)
 	granted := false
 	if g := e.grant(t); g != nil {
-		if y := e.granted(w, g, root); milder(&y, &x) <= 0 {
+		if y := e.granted(w, g, root); y.verdict == Deny && x.verdict == Deny || milder(&y, &x) <= 0 {
 			x, granted = y, true
 		}
 	}
