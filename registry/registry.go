@@ -70,6 +70,9 @@ type Config struct {
 	// TermsPolicy is what becomes of a dataset or a model whose terms contradict
 	// those of its sources: TermsWarn (also when empty), TermsRefuse or TermsOff.
 	TermsPolicy string
+	// Now is the clock by which terms begin and end; nil for time.Now. Nothing that
+	// is logged or replayed reads it.
+	Now func() time.Time
 
 	// Probe, when set, reads an index that was not closed cleanly in a child
 	// process, before this one maps it: see [index.Options].
@@ -145,6 +148,9 @@ func Open(ctx context.Context, cfg Config) (*Registry, error) {
 	}
 	r := &Registry{cfg: cfg, log: cfg.Log, origin: v.Name(), changed: make(chan struct{}), followed: make(chan struct{})}
 	r.books = ledger.NewBooks(r.PayoutLines)
+	if r.cfg.Now == nil {
+		r.cfg.Now = time.Now
+	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}

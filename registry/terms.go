@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -22,9 +21,9 @@ const (
 	TermsOff    = "off"    // nobody looks
 )
 
-// maxOwn bounds the earlier versions of a publisher's own that are walked for the
-// sources of others behind them.
-const maxOwn = 256
+// maxSources bounds the sources, and own earlier works with what is behind them,
+// that the door looks at: twice what one statement can name. Of more, the first count.
+const maxSources = 2 * manifests.MaxReferences
 
 // checkTermsPolicy refuses a Config.TermsPolicy that is none.
 func checkTermsPolicy(policy string) error {
@@ -34,6 +33,9 @@ func checkTermsPolicy(policy string) error {
 	}
 	return fault.New(fault.Invalid, "the terms policy is %s, not warn, refuse or off", fault.Quote(policy))
 }
+
+// Instant is the time by the registry's clock, as statements and terms write it.
+func (r *Registry) Instant() string { return r.cfg.Now().UTC().Format("2006-01-02T15:04:05Z") }
 
 // Terms returns a terms document that lies in the store: its canonical bytes and
 // what they say. What is there and is no terms document is fault.NotFound too.
@@ -69,6 +71,7 @@ func (r *Registry) Mixture(ctx context.Context, statements []cid.Cid, upstream b
 	for _, s := range statements {
 		roots = append(roots, cjson.V1(s).String())
 	}
+	docs := r.documents()
 	err = r.View(func(s *index.Snapshot) error {
 		size = s.Applied()
 		works, external, err = terms.Upstream(ctx, roots, func(ctx context.Context, id string) (*terms.Version, error) {
@@ -80,7 +83,7 @@ func (r *Registry) Mixture(ctx context.Context, statements []cid.Cid, upstream b
 			if err != nil {
 				return nil, err
 			}
-			v, err := r.version(ctx, d)
+			v, err := version(ctx, docs, d)
 			if err == nil && !upstream {
 				v.Links = nil
 			}
@@ -91,14 +94,21 @@ func (r *Registry) Mixture(ctx context.Context, statements []cid.Cid, upstream b
 	return works, external, size, err
 }
 
+// documents reads terms for one question.
+func (r *Registry) documents() *terms.Documents {
+	return &terms.Documents{Read: func(ctx context.Context, id cid.Cid) ([]byte, error) {
+		b, _, err := r.Terms(ctx, id)
+		return b, err
+	}}
+}
+
 // version is a row of the index with its terms.
-func (r *Registry) version(ctx context.Context, d index.Dataset) (*terms.Version, error) {
+func version(ctx context.Context, docs *terms.Documents, d index.Dataset) (*terms.Version, error) {
 	v := &terms.Version{Work: terms.Work{ID: d.Statement.String(), Name: fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), TermsCID: d.Terms}}
-	_, t, err := r.Terms(ctx, d.Terms.Cid)
-	if err != nil && !errors.Is(err, fault.NotFound) {
+	var err error
+	if v.Terms, err = docs.Terms(ctx, d.Terms.Cid); err != nil {
 		return nil, err
 	}
-	v.Terms = t // terms that are gone are not known
 	var sources []terms.Declared
 	for _, x := range d.Sources {
 		out := terms.Declared{Rel: x.Rel, Other: x.URL}
@@ -147,7 +157,7 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 	if err != nil {
 		return nil, fmt.Errorf("the terms: %w", err)
 	}
-	reasons, err := terms.DefaultTable().Contradictions(time.Now().UTC().Format(time.RFC3339), t, child.Terms.String(), sources...)
+	reasons, err := terms.DefaultTable().Contradictions(r.Instant(), t, child.Terms.String(), sources...)
 	if err != nil {
 		return nil, err
 	}
@@ -191,13 +201,17 @@ func listed(ids []string, names map[string]string) string {
 // earlier work under other terms, so that is passed over and what is behind it
 // counts. What the log does not know is the fold's to refuse.
 func (r *Registry) foreignSources(ctx context.Context, child index.Dataset) (out []terms.Source, err error) {
+	docs := r.documents()
 	err = r.View(func(s *index.Snapshot) error {
 		seen := make(map[cid.Cid]bool)
 		queue := []index.Dataset{child}
-		for n := 0; n < len(queue) && n < maxOwn; n++ {
+		for n := 0; n < len(queue); n++ {
 			for _, x := range queue[n].Sources {
 				if !x.Statement.Defined() || seen[x.Statement.Cid] {
 					continue
+				}
+				if len(seen) == maxSources {
+					return nil
 				}
 				seen[x.Statement.Cid] = true
 				d, err := s.Version(x.Statement.Cid)
@@ -211,7 +225,7 @@ func (r *Registry) foreignSources(ctx context.Context, child index.Dataset) (out
 					queue = append(queue, d)
 					continue
 				}
-				v, err := r.version(ctx, d)
+				v, err := version(ctx, docs, d)
 				if err != nil {
 					return err
 				}

@@ -331,6 +331,11 @@ func TestDecisionEncodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 50 {
+		if d, err := terms.Decide(d.Question, works...); err != nil {
+			t.Fatal(err)
+		} else if again, _ := d.Encode(); !bytes.Equal(again, b) {
+			t.Fatalf("%s\nand, once more,\n%s", b, again)
+		}
 		var back terms.Decision
 		if err := json.Unmarshal(b, &back); err != nil {
 			t.Fatal(err)
@@ -339,6 +344,24 @@ func TestDecisionEncodes(t *testing.T) {
 		if err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("%s reads back as %s, %v", b, again, err)
 		}
+	}
+	if *update {
+		if err := os.WriteFile("testdata/decision.json", b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The table's CID changes with every fact in it; the rest is golden.
+	want, err := os.ReadFile("testdata/decision.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old terms.Decision
+	if err := json.Unmarshal(want, &old); err != nil {
+		t.Fatal(err)
+	}
+	old.Table = d.Table
+	if want, _ := old.Encode(); !bytes.Equal(want, b) {
+		t.Errorf("%s, want %s", b, want)
 	}
 	if d.Notice != terms.NotLegalAdvice || d.Table != terms.DefaultTable().CID() {
 		t.Errorf("%s", b)

@@ -2,8 +2,11 @@ package terms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -44,6 +47,47 @@ func (v *Version) Declare(sources []Declared, edges []string) {
 			v.Links = append(v.Links, Link{ID: e, Edge: true})
 		}
 	}
+}
+
+// MaxDocuments bounds the bytes of all terms documents of one mixture. An ordinary
+// document has one or two KiB, and many works share one.
+const MaxDocuments = 8 << 20
+
+// Documents reads the terms documents of a mixture, each once.
+type Documents struct {
+	// Read returns the bytes that a CID names; fault.NotFound or fault.Gone for
+	// terms that are not there.
+	Read func(ctx context.Context, id cid.Cid) ([]byte, error)
+
+	read  map[cid.Cid]*Terms
+	bytes int
+}
+
+// Terms returns a document; nil for one that is not there. More bytes than
+// [MaxDocuments] in all are [fault.TooLarge].
+func (d *Documents) Terms(ctx context.Context, id cid.Cid) (*Terms, error) {
+	if t, ok := d.read[id]; ok {
+		return t, nil
+	}
+	b, err := d.Read(ctx, id)
+	var t *Terms
+	switch {
+	case errors.Is(err, fault.NotFound), errors.Is(err, fault.Gone):
+	case err != nil:
+		return nil, err
+	default:
+		if d.bytes += len(b); d.bytes > MaxDocuments {
+			return nil, fault.New(fault.TooLarge, "the terms of the mixture have more than %d bytes", MaxDocuments)
+		}
+		if t, err = Decode(b); err != nil {
+			return nil, fmt.Errorf("the terms %s: %w", id, err)
+		}
+	}
+	if d.read == nil {
+		d.read = make(map[cid.Cid]*Terms)
+	}
+	d.read[id] = t
+	return t, nil
 }
 
 // An External is a source whose terms are not on record.

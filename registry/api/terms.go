@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -44,7 +43,7 @@ func (a *API) checkTerms(r *http.Request, body []byte) (any, error) {
 		return nil, fault.New(fault.Invalid, "uses has %d entries, not 1 to %d", len(ask.Uses), wire.MaxTermsUses)
 	}
 	if ask.At == "" {
-		ask.At = time.Now().UTC().Format(time.RFC3339)
+		ask.At = a.reg.Instant()
 	}
 	var ids []cid.Cid
 	for _, w := range ask.Works {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -197,7 +196,7 @@ func (env *Env) mixture(ctx context.Context, api *client.Client, refs []string, 
 		}
 		roots = append(roots, n.Statement.String())
 	}
-	read := make(map[string]*terms.Terms)
+	docs := &terms.Documents{Read: api.Terms}
 	return terms.Upstream(ctx, roots, func(ctx context.Context, id string) (*terms.Version, error) {
 		v, err := versionOf(ctx, api, id)
 		if err != nil {
@@ -206,23 +205,10 @@ func (env *Env) mixture(ctx context.Context, api *client.Client, refs []string, 
 		if !upstream {
 			v.Links = nil
 		}
-		t, ok := read[v.TermsCID.String()]
-		if !ok {
-			b, err := api.Terms(ctx, v.TermsCID.Cid)
-			switch {
-			case errors.Is(err, fault.NotFound), errors.Is(err, fault.Gone):
-				env.warn("the terms of %s are not there: it counts as unknown", v.Name)
-			case err != nil:
-				return nil, err
-			default:
-				if t, err = terms.Decode(b); err != nil {
-					return nil, fmt.Errorf("the terms of %s: %w", v.Name, err)
-				}
-			}
-			read[v.TermsCID.String()] = t
+		if v.Terms, err = docs.Terms(ctx, v.TermsCID.Cid); err == nil && v.Terms == nil {
+			env.warn("the terms of %s are not there: it counts as unknown", v.Name)
 		}
-		v.Terms = t
-		return v, nil
+		return v, err
 	})
 }
 
