@@ -18,6 +18,7 @@ import (
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
 	"github.com/cairn-registry/cairn/registry/client"
+	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
@@ -207,5 +208,35 @@ func TestTermsCheckIsStrict(t *testing.T) {
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/terms/check", strings.NewReader(strings.Repeat(" ", wire.MaxTermsCheck+1))))
 	if w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large question: %d", w.Code)
+	}
+}
+
+// A model is trained on what its edges lead to.
+func TestModelTermsAtTheDoor(t *testing.T) {
+	h := newHome(t)
+	nc, err := h.derive("ana", "nc", "CC-BY-NC-4.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for license, want := range map[string]string{"MIT": "rule 3", "CC-BY-NC-4.0": ""} {
+		doc, err := terms.Minimal(license)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := cjson.JSONCID(doc)
+		h.record(c, doc)
+		id := foldtest.ID("lab")
+		m := &manifests.Model{
+			Common: common(t), Publisher: id, Model: manifests.ModelName{Name: strings.ToLower(strings.ReplaceAll(license, ".", "-")), Version: "1.0.0"},
+			Terms: cjson.CID{Cid: c}, Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
+			Edges: []manifests.Edge{{Statement: cjson.CID{Cid: nc.Statement}, Weight: "1"}}, SelfWeight: "999999", EdgeTotal: "1000000",
+		}
+		s, err := h.reg.Submit(t.Context(), seal(t, manifests.NewModel(m, strings.Repeat("ab", 32)), "lab"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Verdict != registry.Accepted || (want == "") != (len(s.Warnings) == 0) || want != "" && !strings.HasPrefix(s.Warnings[0], want) {
+			t.Errorf("a model under %s: %s, %v", license, s.Verdict, s.Warnings)
+		}
 	}
 }

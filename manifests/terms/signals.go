@@ -18,10 +18,8 @@ type Announced struct {
 	// the documents name several it is "": a reader is sent to the terms, each of
 	// which has its own link.
 	Policy string
-	// Permits and Prohibits are RSL usages, sorted; Payment is RSL's type of
-	// payment, "" for none.
-	Permits, Prohibits []string
-	Payment            string
+	// Permits and Prohibits are RSL usages, Payments RSL's types of payment; sorted.
+	Permits, Prohibits, Payments []string
 }
 
 // SignalsOf returns what the documents announce together. Of several, as when
@@ -61,13 +59,15 @@ func SignalsOf(docs ...*Terms) Announced {
 		} else {
 			a.Permits = slices.DeleteFunc(a.Permits, func(u string) bool { return !slices.Contains(s.RSL.Usage, u) })
 		}
-		a.Payment = max(a.Payment, s.RSL.Payment)
+		if s.RSL.Payment != "" {
+			a.Payments = append(a.Payments, s.RSL.Payment)
+		}
 	}
 	slices.Sort(policies)
 	if policies = slices.Compact(policies); len(policies) == 1 {
 		a.Policy = policies[0]
 	}
-	a.Prohibits = compactSorted(a.Prohibits)
+	a.Prohibits, a.Payments = compactSorted(a.Prohibits), compactSorted(a.Payments)
 	a.Permits = compactSorted(slices.DeleteFunc(a.Permits, func(u string) bool { return slices.Contains(a.Prohibits, u) }))
 	return a
 }
@@ -93,7 +93,14 @@ func (t *Terms) preferences() (train, search, reserved string) {
 
 // paid reports whether the terms ask a share of revenue.
 func (t *Terms) paid() bool {
-	return t.Payment != nil && t.Payment.Model == "revenue-share" && (t.Payment.RatePpm > 0 || t.Payment.PoolPpm > 0)
+	p := t.Payment
+	if p == nil || p.Model != "revenue-share" {
+		return false
+	}
+	if p.Stacking == "pool" {
+		return p.PoolPpm > 0
+	}
+	return p.RatePpm > 0
 }
 
 // combine is how AIPREF combines statements: any n wins, else any y.
@@ -190,7 +197,7 @@ const RSLType = "application/rsl+xml"
 // RSL returns an RSL 1.0 document about the content at a URL whose terms are at
 // another; nil when there is nothing to say.
 func (a Announced) RSL(content, terms string) []byte {
-	if len(a.Permits) == 0 && len(a.Prohibits) == 0 && a.Payment == "" {
+	if len(a.Permits) == 0 && len(a.Prohibits) == 0 && len(a.Payments) == 0 {
 		return nil
 	}
 	var b bytes.Buffer
@@ -206,8 +213,8 @@ func (a Announced) RSL(content, terms string) []byte {
 	if len(a.Prohibits) > 0 {
 		b.WriteString("   <prohibits type=\"usage\">" + text(strings.Join(a.Prohibits, ",")) + "</prohibits>\n")
 	}
-	if a.Payment != "" {
-		b.WriteString("   <payment type=\"" + text(a.Payment) + "\"><custom>" + text(terms) + "</custom></payment>\n")
+	for _, p := range a.Payments {
+		b.WriteString("   <payment type=\"" + text(p) + "\"><custom>" + text(terms) + "</custom></payment>\n")
 	}
 	b.WriteString("  </license>\n  <terms>" + text(terms) + "</terms>\n </content>\n</rsl>\n")
 	return b.Bytes()
