@@ -72,6 +72,13 @@ type Config struct {
 	Signer   note.Signer // makes the signatures of VKey
 	Interval time.Duration
 
+	// TermsPolicy is what becomes of a dataset or a model whose terms contradict
+	// those of its sources: TermsWarn (also when empty), TermsRefuse or TermsOff.
+	TermsPolicy string
+	// Now is the clock by which terms begin and end; nil for time.Now. Nothing that
+	// is logged or replayed reads it.
+	Now func() time.Time
+
 	// Probe, when set, reads an index that was not closed cleanly in a child
 	// process, before this one maps it: see [index.Options].
 	Probe func(dir string) error
@@ -137,12 +144,18 @@ func Create(ctx context.Context, cfg Config, envelope []byte) (*Registry, error)
 // A body that is missing does not fail Open: the registry answers at the size
 // before it, is not ready, and says which.
 func Open(ctx context.Context, cfg Config) (*Registry, error) {
+	if err := checkTermsPolicy(cfg.TermsPolicy); err != nil {
+		return nil, err
+	}
 	v, err := note.NewVerifier(cfg.VKey)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the log's verifier key %s: %w", fault.Quote(cfg.VKey), err)
 	}
 	r := &Registry{cfg: cfg, log: cfg.Log, origin: v.Name(), changed: make(chan struct{}), followed: make(chan struct{})}
 	r.books = ledger.NewBooks(r.PayoutLines)
+	if r.cfg.Now == nil {
+		r.cfg.Now = time.Now
+	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}

@@ -35,6 +35,9 @@ type Submitted struct {
 	Verdict   fold.Verdict
 	Code      fold.Code
 	Receipt   []byte // tlog-proof text
+	// Warnings are what was found at the door and did not keep the statement out:
+	// terms that contradict those of its sources. Asked again, the answer has none.
+	Warnings []string
 }
 
 // Submit takes a statement through the door. When it returns nil, the envelope
@@ -43,7 +46,8 @@ type Submitted struct {
 // signers again gives the same answer and logs nothing.
 //
 // Refused before anything is logged: fault.Invalid for an envelope, statement,
-// manifest or dataset that breaks a rule; fault.Unverified for a signature that
+// manifest or dataset that breaks a rule, and for terms that contradict those of
+// the sources where Config.TermsPolicy says so; fault.Unverified for a signature that
 // does not hold; fault.NotFound for a manifest, terms document or block of the
 // dataset that is not in the store; fault.Conflict for what the log's rules
 // would reject (a stale version, a taken name), with the rule's code, and for an
@@ -137,6 +141,10 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if err := r.foresee(leaf, encoded); err != nil {
 		return nil, err
 	}
+	warnings, err := r.admitSources(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	if err := r.admitCredit(ctx, s.Predicate); err != nil {
 		return nil, err
 	}
@@ -160,7 +168,11 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if _, err := r.wait(ctx, i+1); err != nil {
 		return nil, err
 	}
-	return r.answer(i, id, s)
+	out, err := r.answer(i, id, s)
+	if err == nil {
+		out.Warnings = warnings
+	}
+	return out, err
 }
 
 // stalled keeps the door shut while the follower does not go on: an entry would

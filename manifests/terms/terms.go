@@ -1,7 +1,11 @@
 // Package terms reads and writes terms documents (cairn.terms/1) and SPDX
-// licence expressions: what may be done with a dataset, and what is owed for
-// it. It records terms truthfully and checks their form. It decides nothing,
-// and nothing in it is legal advice.
+// licence expressions, and says by published rules what may be done with data
+// under them, alone or mixed: [Decide]. FORMAT.md is normative for the document,
+// the licence table and the rules. What it says is computed from facts about
+// licences that no lawyer has reviewed; none of it is legal advice.
+//
+// Everything here is pure: the same question has the same answer, byte for byte,
+// under the same licence table, which every answer names.
 //
 // The SPDX list is looked at when an expression is written ([ParseExpression],
 // [Minimal]) and never when a document is read: a list grows, a document stays.

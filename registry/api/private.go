@@ -62,6 +62,7 @@ func (p private) submit(r *http.Request, envelope []byte) (any, error) {
 	return wire.Submitted{
 		Index: s.Index, Statement: cjson.CID{Cid: s.Statement}, Envelope: cjson.CID{Cid: s.Envelope},
 		Verdict: string(s.Verdict), Code: string(s.Code), Receipt: string(s.Receipt),
+		Warnings: s.Warnings,
 	}, nil
 }
 

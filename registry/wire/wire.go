@@ -190,6 +190,8 @@ type Submitted struct {
 	Verdict   string    `json:"verdict"`
 	Code      string    `json:"code,omitempty"`
 	Receipt   string    `json:"receipt"` // tlog-proof text
+	// Warnings are what was found at the door and did not keep the statement out.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Missing asks which blocks a store lacks, and answers it: POST

@@ -111,6 +111,8 @@ type addResult struct {
 	Edges     []manifests.Edge `json:"edges,omitempty"` // of a total of 1,000,000
 	Receipt   string           `json:"receipt,omitempty"`
 	Warnings  []ingest.Warning `json:"warnings,omitempty"`
+	// TermsWarnings are where the terms contradict those of the sources.
+	TermsWarnings []string `json:"termsWarnings,omitempty"`
 }
 
 func runAdd(ctx context.Context, env *Env, o *addOptions, path string) error {

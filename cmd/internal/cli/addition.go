@@ -282,7 +282,7 @@ func (a *addition) submit(ctx context.Context, head *wire.Dataset, m *manifests.
 	if sub.Verdict != "accepted" {
 		return addResult{}, explained(fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index))
 	}
-	return addResult{Edges: a.edges.list, Statement: id.String(), Version: m.Version, Index: &sub.Index, Manifest: mcid.String(), Receipt: sub.Receipt}, nil
+	return addResult{Edges: a.edges.list, Statement: id.String(), Version: m.Version, Index: &sub.Index, Manifest: mcid.String(), Receipt: sub.Receipt, TermsWarnings: a.env.doorWarnings(sub)}, nil
 }
 
 // refused reports whether an error of a submission is an answer: trying the

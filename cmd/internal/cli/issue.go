@@ -41,8 +41,9 @@ type issued struct {
 	Edges     []manifests.Edge `json:"edges,omitempty"`     // of a model
 	Period    string           `json:"period,omitempty"`    // from which it counts
 	Receipt   string           `json:"receipt,omitempty"`
-	Private   string           `json:"private,omitempty"` // a file that was written and must be kept
-	Sealed    string           `json:"sealed,omitempty"`  // the same, encrypted for the operator
+	Warnings  []string         `json:"warnings,omitempty"` // of the registry
+	Private   string           `json:"private,omitempty"`  // a file that was written and must be kept
+	Sealed    string           `json:"sealed,omitempty"`   // the same, encrypted for the operator
 }
 
 // sealed signs a statement and says what it says.
@@ -113,6 +114,7 @@ func (env *Env) logEnvelope(ctx context.Context, api *client.Client, e *sign.Env
 	if sub.Verdict != "accepted" {
 		return explained(fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index))
 	}
+	out.Warnings = env.doorWarnings(sub)
 	// A payment that was stated before in the same words is answered with that.
 	if id := sub.Statement.String(); id != out.Statement {
 		out.Statement, out.Unchanged = id, true

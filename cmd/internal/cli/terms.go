@@ -16,6 +16,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/registry/wire"
 )
 
 // A licensing is on which terms a dataset or a model is registered: the flags,
@@ -68,6 +69,9 @@ func (l *licensing) read() (errs []error) {
 	}
 	own := slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "LicenseRef-") })
 	if own && l.licenseText == "" && !l.terms.Base.Text.Defined() {
+		if _, ok := ownText(ids); ok {
+			return errs
+		}
 		errs = append(errs, fault.WithHint(fault.New(fault.Invalid, "%s %s is not on the SPDX list, so its text must be recorded", from, expr), "--license-text FILE"))
 	}
 	if l.licenseText != "" && l.terms.Base.Text.Defined() {
@@ -76,16 +80,46 @@ func (l *licensing) read() (errs []error) {
 	return errs
 }
 
+// ownText returns the text for an expression whose only terms of one's own are
+// those that cairn brings along.
+func ownText(ids []string) (text []byte, ok bool) {
+	for _, id := range ids {
+		if terms.IsOwn(id) {
+			if text, ok = terms.Text(id); !ok {
+				return nil, false
+			}
+		}
+	}
+	return text, ok
+}
+
+// text is the text to record with the terms; nil for none.
+func (l *licensing) text() ([]byte, error) {
+	if l.licenseText == "" {
+		if l.terms.Base.Text.Defined() {
+			return nil, nil
+		}
+		_, ids, err := terms.ParseExpression(l.expr)
+		text, _ := ownText(ids)
+		return text, err
+	}
+	text, err := auditing.ReadBounded(l.licenseText, maxLicenseText)
+	if err != nil {
+		return nil, fmt.Errorf("--license-text: %w", err)
+	}
+	if len(text) == 0 {
+		return nil, fault.New(fault.Invalid, "--license-text: %s is empty", l.licenseText)
+	}
+	return text, nil
+}
+
 // store stores the terms document and, for a licence of one's own, its text.
 func (l *licensing) store(ctx context.Context, s sink) error {
-	if l.licenseText != "" {
-		text, err := auditing.ReadBounded(l.licenseText, maxLicenseText)
-		if err != nil {
-			return fmt.Errorf("--license-text: %w", err)
-		}
-		if len(text) == 0 {
-			return fault.New(fault.Invalid, "--license-text: %s is empty", l.licenseText)
-		}
+	text, err := l.text()
+	if err != nil {
+		return err
+	}
+	if text != nil {
 		// One block under unixfs-v1-2025, whose chunk is 1 MiB.
 		c := cjson.RawCID(text)
 		if err := s.PutRecord(ctx, c, text); err != nil {
@@ -100,4 +134,14 @@ func (l *licensing) store(ctx context.Context, s sink) error {
 	}
 	l.cid = cjson.JSONCID(b)
 	return s.PutRecord(ctx, l.cid, b)
+}
+
+// doorWarnings shows what the registry warned of, and returns it.
+func (env *Env) doorWarnings(sub *wire.Submitted) []string {
+	if !env.json {
+		for _, text := range sub.Warnings {
+			env.warn("recorded, but its terms do not fit those of what it comes from: %s", fault.Printable(text))
+		}
+	}
+	return sub.Warnings
 }
