@@ -327,6 +327,9 @@ func (r *Rules) validate(p *field.Problems) {
 	p.Enum("predicate.rules.accept", r.Accept, "use", "bytes")
 	p.Enum("predicate.rules.onWithdraw", r.OnWithdraw, "keep", "hold", "pool")
 	y := r.Payment
+	if r.OnWithdraw == "pool" && (y == nil || !y.Pool.Defined()) {
+		p.Add("needs payment.pool", "predicate.rules.onWithdraw")
+	}
 	if y == nil {
 		return
 	}

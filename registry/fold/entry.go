@@ -26,6 +26,7 @@ type Entry struct {
 
 	signers []sign.KeyID // of the verified signatures, sorted
 	code    Code         // the first broken rule that needs no state
+	erased  *Result      // what a tombstone says of an entry without a body
 }
 
 // Read decodes leaf and envelope, compares them, and verifies every signature.
