@@ -16,12 +16,15 @@ import (
 	"github.com/cairn-registry/cairn/registry/index"
 )
 
-// Envelope returns the envelope that decided a statement.
+// Envelope returns the envelope that decided a statement; fault.Gone when it is
+// erased.
 func (r *Registry) Envelope(ctx context.Context, statement cid.Cid) ([]byte, error) {
 	var st index.Statement
 	err := r.View(func(s *index.Snapshot) (err error) {
-		st, err = s.Statement(statement)
-		return err
+		if st, err = s.Statement(statement); err != nil {
+			return err
+		}
+		return present(s, st.Index)
 	})
 	if err != nil {
 		return nil, err
@@ -54,6 +57,9 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 	var events []index.KeyEvent
 	err := r.View(func(s *index.Snapshot) (err error) {
 		if st, err = s.Statement(statement); err != nil {
+			return err
+		}
+		if err := present(s, st.Index); err != nil {
 			return err
 		}
 		for _, signer := range st.Signers {

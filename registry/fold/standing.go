@@ -151,12 +151,12 @@ func NewTombstone(i uint64, leaf []byte, r Result) (*manifests.Tombstone, error)
 	return t, nil
 }
 
-// Erased returns the entry at index i without its body, as t says it was
-// judged; its Judge gives that result. The caller has to know that t is signed
+// Erased returns the entry at index i without its body, as the tombstone t says
+// it was judged; its Judge gives that result. statement is t's own. The caller has to know that t is signed
 // and logged, and stops for good if the log does not accept it. fault.Unverified
 // when t is not about this entry.
-func Erased(i uint64, leaf []byte, t *manifests.Tombstone) (*Entry, error) {
-	e := &Entry{LeafHash: proof.LeafHash(leaf)}
+func Erased(i uint64, leaf []byte, statement cid.Cid, t *manifests.Tombstone) (*Entry, error) {
+	e := &Entry{LeafHash: proof.LeafHash(leaf), tombstone: statement}
 	var err error
 	if e.Leaf, err = proof.DecodeLeaf(leaf); err != nil {
 		return nil, err
@@ -176,6 +176,9 @@ func Erased(i uint64, leaf []byte, t *manifests.Tombstone) (*Entry, error) {
 	}
 	return e, nil
 }
+
+// Tombstone returns the tombstone that stands for an entry without a body.
+func (e *Entry) Tombstone() (cid.Cid, bool) { return e.tombstone, e.erased != nil }
 
 // Kind returns the kind of statement in an entry that decides one; "" when it has
 // none that is known.

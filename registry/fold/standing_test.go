@@ -185,10 +185,10 @@ func TestReplayWithoutBodies(t *testing.T) {
 			e := fold.Read(b.Leaf, b.Envelope)
 			if stone := stones[i]; stone != nil {
 				var err error
-				if e, err = fold.Erased(uint64(i), b.Leaf, stone); err != nil {
+				if e, err = fold.Erased(uint64(i), b.Leaf, foldtest.CID(manifests.New(stone)), stone); err != nil {
 					t.Fatalf("seed %d: entry %d: %v", seed, i, err)
 				}
-				if _, err := fold.Erased(uint64(i+1), b.Leaf, stone); fault.Of(err) != fault.Unverified {
+				if _, err := fold.Erased(uint64(i+1), b.Leaf, cid.Undef, stone); fault.Of(err) != fault.Unverified {
 					t.Fatalf("a tombstone stands for another entry: %v", err)
 				}
 			}
