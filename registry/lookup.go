@@ -32,6 +32,14 @@ func (r *Registry) Envelope(ctx context.Context, statement cid.Cid) ([]byte, err
 	return r.cfg.Blocks.Block(ctx, st.Envelope.Cid)
 }
 
+// Document returns a manifest or terms document by its CID, as the store has it.
+func (r *Registry) Document(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if c.Prefix().Codec != cid.DagJSON {
+		return nil, fault.New(fault.Invalid, "%s is no document", c)
+	}
+	return r.cfg.Blocks.Block(ctx, c)
+}
+
 // Receipt returns the receipt of the entry that decided a statement, against
 // the published checkpoint.
 func (r *Registry) Receipt(_ context.Context, statement cid.Cid) ([]byte, error) {

@@ -211,6 +211,8 @@ type Usage struct {
 	// Unaccepted are the versions whose terms ask for an acceptance that the log
 	// does not hold.
 	Unaccepted []cjson.CID `json:"unaccepted,omitempty"`
+	// AfterWithdrawal are the versions that were withdrawn before.
+	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
 }
 
 // UsagePage is a list of records of use: GET /v1/usages. With statement, the
