@@ -43,7 +43,7 @@ func (a *API) registry(*http.Request) (any, error) {
 		out = wire.Registry{
 			Size: s.Applied(), Index: r.Index, Statement: r.Statement,
 			Operators: r.Operators, OperatorThreshold: r.OperatorThreshold, Arbiters: r.Arbiters, ArbiterThreshold: r.ArbiterThreshold,
-			PayeeRecipient: r.PayeeRecipient, FirstPeriod: r.FirstPeriod,
+			GatewayKeys: r.GatewayKeys, PayeeRecipient: r.PayeeRecipient, FirstPeriod: r.FirstPeriod,
 		}
 		return err
 	})

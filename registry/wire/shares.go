@@ -19,6 +19,7 @@ type Registry struct {
 	OperatorThreshold int          `json:"operatorThreshold"`
 	Arbiters          []sign.KeyID `json:"arbiters,omitempty"`
 	ArbiterThreshold  int          `json:"arbiterThreshold,omitempty"`
+	GatewayKeys       []sign.KeyID `json:"gatewayKeys,omitempty"`    // sign fetch records
 	PayeeRecipient    string       `json:"payeeRecipient,omitempty"` // an age recipient
 	FirstPeriod       string       `json:"firstPeriod"`
 }
