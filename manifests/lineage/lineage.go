@@ -217,6 +217,10 @@ func (g *Graph) Merge(statement cid.Cid, declared []Link) {
 		shown[n.Statement.Cid] = true
 		down = down || n.Statement.Cid == statement && n.Side == Down
 	}
+	first := slices.IndexFunc(g.Links, func(o Link) bool { return o.From.Cid == statement })
+	if first < 0 {
+		first = len(g.Links)
+	}
 	rest := slices.Clone(g.Links)
 	var mine []Link
 	for _, l := range declared {
@@ -231,10 +235,6 @@ func (g *Graph) Merge(statement cid.Cid, declared []Link) {
 			rest = slices.Delete(rest, i, i+1)
 		}
 		mine = append(mine, l)
-	}
-	first := slices.IndexFunc(rest, func(o Link) bool { return o.From.Cid == statement })
-	if first < 0 {
-		first = len(rest)
 	}
 	g.Links = slices.Insert(rest, first, mine...)
 }

@@ -166,6 +166,9 @@ func (p prov) link(l *Link, use map[string]bool, external map[string]string) {
 		to = stmt(l.To)
 	} else {
 		key := l.External.Kind + " " + l.External.String()
+		if l.Rel == string(manifests.SyntheticFrom) { // an agent there, an entity elsewhere
+			key = l.Rel + " " + key
+		}
 		if to = external[key]; to == "" {
 			to = fmt.Sprintf("ext:%d", len(external)+1)
 			external[key] = to
