@@ -204,4 +204,3 @@ func within(from, to cid.Cid, parents map[cid.Cid]map[cid.Cid]bool, set map[cid.
 	}
 	return false
 }
-

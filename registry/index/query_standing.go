@@ -214,3 +214,46 @@ func (s *Snapshot) StandIns() ([]uint64, error) {
 	})
 	return out, err
 }
+
+// GoneCID reports whether a CID that somebody asks for is offered no more:
+//
+//   - data, by its root: every version with it is withdrawn or erased;
+//   - a manifest: every version that names it is erased;
+//   - a statement or an envelope: the body of its entry is erased.
+//
+// A withdrawal leaves the record: its statement and manifest stay. What lies
+// below a root is not looked at.
+func (s *Snapshot) GoneCID(c cid.Cid) (Gone, bool, error) {
+	if st, ok, err := s.reader.statement(c); err != nil {
+		return Gone{}, false, err
+	} else if ok {
+		if g, erased, err := s.Tombstone(st.Index); err != nil || erased {
+			return g, erased, err
+		}
+	}
+	if i, ok, err := getRow[uint64](s.reader, key(tEnvelope, c.String())); err != nil {
+		return Gone{}, false, err
+	} else if ok {
+		if g, erased, err := s.Tombstone(i); err != nil || erased {
+			return g, erased, err
+		}
+	}
+	p, err := s.List(Query{Manifest: c, Limit: MaxLimit})
+	if err != nil {
+		return Gone{}, false, err
+	}
+	if len(p.Datasets) > 0 && p.Next == 0 {
+		var newest Gone
+		for _, d := range p.Datasets {
+			g, erased, err := s.Tombstone(d.Index)
+			if err != nil || !erased {
+				return Gone{}, false, err
+			}
+			if g.Index >= newest.Index {
+				newest = g
+			}
+		}
+		return newest, true, nil
+	}
+	return s.GoneRoot(c)
+}

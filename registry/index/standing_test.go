@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/fold"
@@ -222,6 +223,21 @@ func TestStanding(t *testing.T) {
 		}
 		if g, gone, err := v.GoneRoot(root); !gone || err != nil || g.Statement.Cid != tomb {
 			t.Errorf("the root is %+v, %t, %v", g, gone, err)
+		}
+		for _, c := range []struct {
+			what string
+			cid  cid.Cid
+			gone bool
+		}{
+			{"an erased statement", second, true}, {"a withdrawn statement", first, false}, {"data that nobody offers", root, true},
+			{"an erased envelope", cjson.RawCID(bodies[2].Envelope), true}, {"a withdrawn envelope", cjson.RawCID(bodies[1].Envelope), false},
+			{"a manifest of a version that is withdrawn and one that is erased", foldtest.JSONCID("manifest of iris 1.0.0").Cid, false},
+			{"nothing", foldtest.RawCID("nothing"), false},
+		} {
+			g, gone, err := v.GoneCID(c.cid)
+			if err != nil || gone != c.gone || gone && g.Statement.Cid != tomb {
+				t.Errorf("%s: %+v, %t, %v", c.what, g, gone, err)
+			}
 		}
 		d, err := v.Dataset(second)
 		if err != nil || d.Title != "" || d.License != "" || d.Name != "iris" {
