@@ -11,7 +11,6 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
-	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/fold"
 	"github.com/cairn-registry/cairn/registry/index"
 	"github.com/cairn-registry/cairn/registry/translog"
@@ -52,20 +51,8 @@ func (r *Registry) tombstones(ctx context.Context, log *translog.Reader, i uint6
 		if err != nil {
 			return fmt.Errorf("tombstone %s: %w", l.Stmt, err)
 		}
-		e, err := sign.Decode(b)
-		if err != nil {
-			return nil
-		}
-		payload, _, err := e.Open()
-		if err != nil {
-			return nil
-		}
-		s, err := manifests.Decode(payload)
-		if err != nil {
-			return nil
-		}
-		if t, ok := s.Predicate.(*manifests.Tombstone); ok && t.Registry == r.origin {
-			out[t.Index] = tombstone{manifests.StatementCID(payload), t}
+		if id, t, ok := fold.ReadTombstone(r.origin, b); ok {
+			out[t.Index] = tombstone{id, t}
 		}
 		return nil
 	})

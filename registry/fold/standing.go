@@ -151,6 +151,30 @@ func NewTombstone(i uint64, leaf []byte, r Result) (*manifests.Tombstone, error)
 	return t, nil
 }
 
+// ReadTombstone returns the tombstone in an envelope that a leaf of kind
+// tombstone/v1 names, and its statement; false for anything else, and when a
+// signature does not hold. Who signed is not asked: whether the log accepts it
+// is known when the replay comes to it.
+func ReadTombstone(origin string, envelope []byte) (cid.Cid, *manifests.Tombstone, bool) {
+	e, err := sign.Decode(envelope)
+	if err != nil {
+		return cid.Undef, nil, false
+	}
+	payload, _, err := e.Open()
+	if err != nil {
+		return cid.Undef, nil, false
+	}
+	s, err := manifests.Decode(payload)
+	if err != nil {
+		return cid.Undef, nil, false
+	}
+	t, ok := s.Predicate.(*manifests.Tombstone)
+	if !ok || t.Registry != origin {
+		return cid.Undef, nil, false
+	}
+	return manifests.StatementCID(payload), t, true
+}
+
 // Erased returns the entry at index i without its body, as the tombstone t says
 // it was judged; its Judge gives that result. statement is t's own. The caller has to know that t is signed
 // and logged, and stops for good if the log does not accept it. fault.Unverified
