@@ -80,7 +80,7 @@ type Flags struct {
 	Withdrawn *Mark `json:"withdrawn,omitempty"`
 	Erased    *Mark `json:"erased,omitempty"`
 	// Flagged counts withdrawals by contributors, Disputed the disputes that are
-	// neither dismissed nor released.
+	// neither dismissed nor released: among the newest, so that both have a limit.
 	Flagged  int `json:"flagged,omitempty"`
 	Disputed int `json:"disputed,omitempty"`
 	// AfterWithdrawal are what it was made from after that was withdrawn.

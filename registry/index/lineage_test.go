@@ -2,10 +2,13 @@ package index_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	graph "github.com/cairn-registry/cairn/manifests/lineage"
 	"github.com/cairn-registry/cairn/registry/fold"
@@ -203,4 +206,34 @@ func within(from, to cid.Cid, parents map[cid.Cid]map[cid.Cid]bool, set map[cid.
 		}
 	}
 	return false
+}
+
+// BenchmarkLineage asks for the widest graph there can be: one version, and a
+// thousand that come from it.
+func BenchmarkLineage(b *testing.B) {
+	var w foldtest.World
+	bodies := []foldtest.Body{foldtest.Log(manifests.New(w.Registry(1, "op")), "op")}
+	root := foldtest.Version(w.Contribution("ana", "root", "1.0.0"))
+	bodies = append(bodies, foldtest.Log(root, "ana"))
+	for i := range 1500 {
+		c := w.Contribution("ben", fmt.Sprint("set-", i), "1.0.0")
+		c.Sources = []manifests.Source{{Rel: manifests.DerivedFrom, Statement: cjson.CID{Cid: foldtest.CID(root)}}}
+		bodies = append(bodies, foldtest.Log(foldtest.Version(c), "ben"))
+	}
+	x := inMemory(b)
+	if _, err := x.Apply(b.Context(), 0, read(bodies)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		err := x.View(func(s *index.Snapshot) error {
+			g, err := s.Lineage(foldtest.CID(root), index.LineageQuery{Direction: graph.Both, Depth: 64})
+			if err == nil && (len(g.Nodes) != index.MaxLineageNodes || !g.Truncated) {
+				b.Fatalf("%d nodes", len(g.Nodes))
+			}
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
 }

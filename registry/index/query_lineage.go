@@ -20,6 +20,9 @@ const (
 	// answer: each node costs some reads.
 	MaxLineageNodes = 1000
 	maxLineageLinks = 10 * MaxLineageNodes
+	// maxFlags bounds the statements against one node that are read: anybody can
+	// log a dispute.
+	maxFlags = 64
 )
 
 // A LineageQuery says how much of the graph around a version is wanted.
@@ -155,16 +158,23 @@ func (w *lineageWalk) add(c cid.Cid, distance int, side string) error {
 // flags fills what others have said of a node.
 func (s *Snapshot) flags(n *lineage.Node) error {
 	c := n.Statement.Cid
-	withdrawals, err := s.Withdrawals(c)
+	withdrawals, err := loggedFew[fold.AddWithdrawal](s, maxFlags, key(tWithdrawal, c.String()))
 	if err != nil {
 		return err
 	}
-	for _, l := range withdrawals { // newest first: the first one counts
+	for _, l := range withdrawals {
 		if l.Effect.Flag {
 			n.Flagged++
-		} else {
-			n.Withdrawn = &lineage.Mark{Statement: l.Effect.Statement, Index: l.Index}
 		}
+	}
+	if i, ok, err := getRow[uint64](s.reader, key(tWithdrawn, c.String())); err != nil {
+		return err
+	} else if ok {
+		e, err := s.Entry(i)
+		if err != nil {
+			return err
+		}
+		n.Withdrawn = &lineage.Mark{Statement: e.Statement, Index: i}
 	}
 	t, ok, err := s.Tombstone(n.Index)
 	if err != nil {
@@ -173,11 +183,11 @@ func (s *Snapshot) flags(n *lineage.Node) error {
 	if ok {
 		n.Erased = &lineage.Mark{Statement: t.Statement, Index: t.Index}
 	}
-	disputes, err := s.Disputes(c)
+	disputes, err := loggedFew[fold.AddDispute](s, maxFlags, key(tDispute, c.String()))
 	if err != nil || len(disputes) == 0 {
 		return err
 	}
-	rulings, err := s.Resolutions(c)
+	rulings, err := loggedFew[fold.AddResolution](s, maxFlags, key(tResolution, c.String()))
 	for _, d := range disputes {
 		settled := slices.ContainsFunc(rulings, func(r Logged[fold.AddResolution]) bool {
 			return r.Effect.Dispute == d.Effect.Statement && (r.Effect.Ruling == manifests.RulingDismiss || r.Effect.Ruling == manifests.RulingRelease)
