@@ -337,6 +337,9 @@ func (r *Rules) validate(p *field.Problems) {
 	p.Enum("predicate.rules.accept", r.Accept, AcceptUse, AcceptBytes)
 	p.Enum("predicate.rules.onWithdraw", r.OnWithdraw, "keep", "hold", "pool")
 	y := r.Payment
+	if r.OnWithdraw == "pool" && (y == nil || !y.Pool.Defined()) {
+		p.Add("needs payment.pool", "predicate.rules.onWithdraw")
+	}
 	if y == nil {
 		return
 	}

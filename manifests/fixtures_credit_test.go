@@ -118,6 +118,22 @@ func creditStatements(t testing.TB) map[string]*manifests.Statement {
 		}),
 		"payee":  manifests.New(&manifests.Payee{Common: common(), Identity: edKey(1), Rail: "pain.001", Commitment: sha("salt and details")}),
 		"commit": manifests.New(&manifests.Commit{Common: common(), Identity: edKey(1), Commitment: sha("salt and CID")}),
+
+		"accept-minimal": manifests.New(&manifests.Accept{Common: common(), Party: edKey(1), Terms: jsonCID("terms")}),
+		"accept-full": manifests.New(&manifests.Accept{
+			Common: anchored(), Party: edKey(1), Terms: jsonCID("terms"), Fetchers: slices.Sorted(slices.Values([]sign.KeyID{edKey(2), p256Key(t)})),
+		}),
+		"withdraw-minimal": manifests.New(&manifests.Withdraw{Common: common(), Party: edKey(1), Statement: statement}),
+		"withdraw-full":    manifests.New(&manifests.Withdraw{Common: anchored(), Party: edKey(1), Statement: statement, Reason: "a person asked for it"}),
+		"tombstone-accepted": manifests.New(&manifests.Tombstone{
+			Common: anchored(), Statement: statement, Index: 41, Leaf: sha("leaf"), Verdict: "accepted",
+			Effects: []json.RawMessage{json.RawMessage(`{"commitment":"` + sha("commitment") + `","identity":"` + string(edKey(1)) + `","op":"addCommit","statement":"` + statement.String() + `"}`)},
+			Reason:  manifests.ErasePersonalData,
+		}),
+		"tombstone-rejected": manifests.New(&manifests.Tombstone{
+			Common: common(), Statement: statement, Index: 1, Leaf: sha("leaf"), Verdict: "rejected", Code: "malformed",
+		}),
+		"tombstone-duplicate": manifests.New(&manifests.Tombstone{Common: common(), Statement: statement, Index: 7, Leaf: sha("leaf"), Verdict: "duplicate"}),
 	}
 }
 
@@ -140,6 +156,7 @@ func TestGroupsSign(t *testing.T) {
 		manifests.KindRegistry: manifests.Operators, manifests.KindPeriod: manifests.Operators, manifests.KindCurrency: manifests.Operators,
 		manifests.KindAllocation: manifests.Operators, manifests.KindAdjustment: manifests.Operators, manifests.KindPayout: manifests.Operators,
 		manifests.KindPayoutResult: manifests.Operators, manifests.KindResolution: manifests.Arbiters,
+		manifests.KindTombstone: manifests.Operators,
 	}
 	for name, s := range statements(t) {
 		group := want[s.Kind]

@@ -56,6 +56,10 @@ const (
 	KindDispute    Kind = "dispute/v1"
 	KindResolution Kind = "resolution/v1"
 	KindCommit     Kind = "commit/v1"
+
+	KindAccept    Kind = "accept/v1"
+	KindWithdraw  Kind = "withdraw/v1"
+	KindTombstone Kind = "tombstone/v1"
 )
 
 // kinds are the known kinds, each with its predicate.
@@ -83,6 +87,9 @@ var kinds = []struct {
 	{KindDispute, func() Predicate { return new(Dispute) }},
 	{KindResolution, func() Predicate { return new(Resolution) }},
 	{KindCommit, func() Predicate { return new(Commit) }},
+	{KindAccept, func() Predicate { return new(Accept) }},
+	{KindWithdraw, func() Predicate { return new(Withdraw) }},
+	{KindTombstone, func() Predicate { return new(Tombstone) }},
 }
 
 // Kinds returns the known kinds.

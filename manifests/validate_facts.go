@@ -35,19 +35,24 @@ func (c *Collection) validate(p *field.Problems) {
 	for i := range p.List("collection.crawlers", len(c.Crawlers), field.MaxList) {
 		c.Crawlers[i].validate(p, fmt.Sprintf("collection.crawlers[%d]", i))
 	}
-	if d := c.Domains; d != nil {
-		p.Data("collection.domains.table", d.Table)
-		p.Add(field.Count(d.Count), "collection.domains.count")
-		if d.Top10Pct.Defined() {
-			p.Data("collection.domains.top10Pct", d.Top10Pct)
-		}
-	}
+	c.Domains.validate(p, "collection.domains")
 	p.Texts("collection.instruments", c.Instruments, maxMedium)
 	if a := c.Annotators; a != nil {
 		p.Present("collection.annotators", *a == Annotators{})
 		p.Line("collection.annotators.platform", a.Platform, field.MaxShort)
 		p.Count("collection.annotators.perItem", a.PerItem)
 		p.Text("collection.annotators.demographics", a.Demographics, maxMedium)
+	}
+}
+
+func (d *Domains) validate(p *field.Problems, at string) {
+	if d == nil {
+		return
+	}
+	p.Data(at+".table", d.Table)
+	p.Add(field.Count(d.Count), "%s.count", at)
+	if d.Top10Pct.Defined() {
+		p.Data(at+".top10Pct", d.Top10Pct)
 	}
 }
 

@@ -70,6 +70,9 @@ func (t Target) validate(p *field.Problems, at string) {
 		p.Add(field.AnyCID(t.CID), "%s.cid", at)
 	}
 	p.URL(at+".url", t.URL)
+	if msg := checkExternal(t.URL); t.URL != "" && msg != "" {
+		p.Add(msg, "%s.url", at)
+	}
 	p.Line(at+".model", t.Model, field.MaxShort)
 	if t.Party != "" {
 		p.Add(field.KeyID(t.Party), "%s.party", at)

@@ -112,6 +112,9 @@ func (r *Registry) Check(ctx context.Context, progress func(done, total uint64))
 		}
 		return nil
 	})
+	if err == nil {
+		err = confirmed(x)
+	}
 	switch {
 	case errors.Is(err, errMissingBody), errors.Is(err, fault.Unverified):
 		fail("bodies", "", err)

@@ -16,17 +16,28 @@ import (
 	"github.com/cairn-registry/cairn/registry/index"
 )
 
-// Envelope returns the envelope that decided a statement.
+// Envelope returns the envelope that decided a statement; fault.Gone when it is
+// erased.
 func (r *Registry) Envelope(ctx context.Context, statement cid.Cid) ([]byte, error) {
 	var st index.Statement
 	err := r.View(func(s *index.Snapshot) (err error) {
-		st, err = s.Statement(statement)
-		return err
+		if st, err = s.Statement(statement); err != nil {
+			return err
+		}
+		return present(s, st.Index)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return r.cfg.Blocks.Block(ctx, st.Envelope.Cid)
+}
+
+// Document returns a manifest or terms document by its CID, as the store has it.
+func (r *Registry) Document(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if c.Prefix().Codec != cid.DagJSON {
+		return nil, fault.New(fault.Invalid, "%s is no document", c)
+	}
+	return r.cfg.Blocks.Block(ctx, c)
 }
 
 // Receipt returns the receipt of the entry that decided a statement, against
@@ -54,6 +65,9 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 	var events []index.KeyEvent
 	err := r.View(func(s *index.Snapshot) (err error) {
 		if st, err = s.Statement(statement); err != nil {
+			return err
+		}
+		if err := present(s, st.Index); err != nil {
 			return err
 		}
 		for _, signer := range st.Signers {

@@ -277,7 +277,7 @@ func (r *Registry) replayTo(ctx context.Context, size uint64) error {
 	if first >= size {
 		return nil
 	}
-	return idx.Replay(ctx, first, r.bodies(ctx, r.tlog.Reader, first, size), func(o index.Outcome) error {
+	err := idx.Replay(ctx, first, r.bodies(ctx, r.tlog.Reader, first, size), func(o index.Outcome) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.applied, r.digest = o.Index+1, o.Digest
@@ -285,21 +285,36 @@ func (r *Registry) replayTo(ctx context.Context, size uint64) error {
 		r.changed = make(chan struct{})
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return confirmed(idx)
 }
 
-// bodies reads entries with the envelopes that their leaves name. A body that
-// is not there ends the sequence with errMissingBody.
+// bodies reads entries with the envelopes that their leaves name. For a body that
+// is not there a tombstone in the log stands in; without one it ends the sequence
+// with errMissingBody.
 func (r *Registry) bodies(ctx context.Context, log *translog.Reader, from, to uint64) iter.Seq2[index.Body, error] {
 	return func(yield func(index.Body, error) bool) {
 		stop := errors.New("stop")
+		var stones map[uint64]tombstone // of entries from the first missing body on
 		err := log.Leaves(ctx, from, to, func(i uint64, leaf []byte) error {
 			b := index.Body{Leaf: append([]byte(nil), leaf...)}
 			if l, err := proof.DecodeLeaf(leaf); err == nil {
 				b.Envelope, err = r.cfg.Blocks.Block(ctx, l.Env.Cid)
 				if errors.Is(err, fault.NotFound) {
-					return fmt.Errorf("entry %d: %w: %s", i, errMissingBody, l.Env)
-				}
-				if err != nil {
+					if stones == nil {
+						if stones, err = r.tombstones(ctx, log, i); err != nil {
+							return err
+						}
+					}
+					if b.Erased, err = stones[i].standIn(i, b.Leaf); b.Erased == nil && err == nil {
+						err = fmt.Errorf("entry %d: %w: %s", i, errMissingBody, l.Env)
+					}
+					if err != nil {
+						return err
+					}
+				} else if err != nil {
 					return fmt.Errorf("entry %d, body %s: %w", i, l.Env, err)
 				}
 			}

@@ -104,7 +104,7 @@ func (r *Registry) documents() *terms.Documents {
 
 // version is a row of the index with its terms.
 func version(ctx context.Context, docs *terms.Documents, d index.Dataset) (*terms.Version, error) {
-	v := &terms.Version{Work: terms.Work{ID: d.Statement.String(), Name: fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), TermsCID: d.Terms}}
+	v := &terms.Version{Work: terms.Work{ID: d.Statement.String(), Name: fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), TermsCID: d.Terms, Withdrawn: d.Withdrawn != nil}}
 	var err error
 	if v.Terms, err = docs.Terms(ctx, d.Terms.Cid); err != nil {
 		return nil, err

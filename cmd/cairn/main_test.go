@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"fetch":       cmdFetch,
 			"flip":        cmdFlip,
 			"setstdout":   cmdSetStdout,
+			"setmatch":    cmdSetMatch,
 			"sametree":    cmdSameTree,
 			"mkfifo":      cmdMkfifo,
 			"fill":        cmdFill,
@@ -118,6 +119,19 @@ func cmdSetStdout(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: setstdout var")
 	}
 	ts.Setenv(args[0], strings.TrimRight(ts.ReadFile("stdout"), "\n"))
+}
+
+// setmatch sets a variable to what a part of a pattern in parentheses matches in
+// the last standard output.
+func cmdSetMatch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: setmatch var pattern")
+	}
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) != 2 {
+		ts.Fatalf("no match for %s", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 type servers struct {

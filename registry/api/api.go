@@ -57,6 +57,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.registerPayouts(mux)
 	a.registerShares(mux)
 	a.registerTerms(mux)
+	a.registerLineage(mux)
 	a.raw(mux, "/v1/statements/{cid}/envelope", "application/vnd.dsse+json", immutable, a.reg.Envelope)
 	a.raw(mux, "/v1/statements/{cid}/receipt", "text/plain; charset=utf-8", fresh, a.reg.Receipt)
 	a.raw(mux, "/v1/statements/{cid}/bundle", "application/json", fresh, a.reg.Bundle)

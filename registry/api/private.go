@@ -31,6 +31,7 @@ func (a *API) RegisterPrivate(mux *http.ServeMux, store *pack.Store) {
 	a.post(mux, "/v1/credit/simulate", maxSimulation, a.simulate)
 	mux.HandleFunc("GET /v1/credit/journal/{currency}", a.journal)
 	a.post(mux, "/v1/agreements/parties", sign.MaxPayload, a.parties)
+	a.get(mux, "/v1/entries/{index}/tombstone", p.tombstone)
 }
 
 func (a *API) post(mux *http.ServeMux, path string, limit int64, fn func(*http.Request, []byte) (any, error)) {

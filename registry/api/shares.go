@@ -43,7 +43,7 @@ func (a *API) registry(*http.Request) (any, error) {
 		out = wire.Registry{
 			Size: s.Applied(), Index: r.Index, Statement: r.Statement,
 			Operators: r.Operators, OperatorThreshold: r.OperatorThreshold, Arbiters: r.Arbiters, ArbiterThreshold: r.ArbiterThreshold,
-			PayeeRecipient: r.PayeeRecipient, FirstPeriod: r.FirstPeriod,
+			GatewayKeys: r.GatewayKeys, PayeeRecipient: r.PayeeRecipient, FirstPeriod: r.FirstPeriod,
 		}
 		return err
 	})
@@ -403,7 +403,7 @@ func (a *API) usages(r *http.Request) (any, error) {
 func wireUsage(i uint64, u fold.AddUsage) wire.Usage {
 	out := wire.Usage{
 		Index: i, Statement: u.Statement, Run: u.Run, Kind: u.Kind, Trainer: u.Trainer, Lock: u.Lock, Private: u.Private,
-		Payer: u.Payer, About: u.About, Meter: u.Meter, Qty: u.Qty, From: u.From, To: u.To, Unaccepted: u.Unaccepted,
+		Payer: u.Payer, About: u.About, Meter: u.Meter, Qty: u.Qty, From: u.From, To: u.To, Unaccepted: u.Unaccepted, AfterWithdrawal: u.AfterWithdrawal,
 	}
 	for _, in := range u.Inputs {
 		out.Inputs = append(out.Inputs, wire.UsageInput(in))

@@ -39,9 +39,16 @@ func (j *judge) usage(p *manifests.Usage) ([]Effect, Code, error) {
 		if err != nil || !ok {
 			return nil, Reference, err
 		}
-		if n.Rules != nil && n.Rules.Accept != "" {
+		switch missing, err := j.unaccepted(c.Cid, n, p.Signer()); {
+		case err != nil:
+			return nil, "", err
+		case missing:
 			u.Unaccepted = append(u.Unaccepted, c)
 		}
+	}
+	var err error
+	if u.AfterWithdrawal, err = j.withdrawn(used); err != nil {
+		return nil, "", err
 	}
 	return []Effect{u}, "", nil
 }

@@ -40,6 +40,10 @@ const (
 	OpAddDispute    Op = "addDispute"
 	OpAddResolution Op = "addResolution"
 	OpAddCommit     Op = "addCommit"
+
+	OpAddAcceptance Op = "addAcceptance"
+	OpAddWithdrawal Op = "addWithdrawal"
+	OpAddTombstone  Op = "addTombstone"
 )
 
 // An Effect is one logical change of state: a value of one of this package's
@@ -98,6 +102,9 @@ type Node struct {
 	Depth int `json:"depth"`
 	// Floors are the ancestors with a floor, sorted by statement.
 	Floors []Reach `json:"floors,omitempty"`
+	// AfterWithdrawal are the versions among its edges and sources that their
+	// publishers had withdrawn before it, sorted.
+	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
 }
 
 // A Reach is an ancestor that set a floor, and how much of a version's revenue

@@ -24,8 +24,11 @@ type AddUsage struct {
 	From      string     `json:"from,omitempty"`
 	To        string     `json:"to,omitempty"`
 	// Unaccepted are the versions whose rules ask for an acceptance that the log
-	// does not hold.
+	// does not hold of the signer, in the order of the inputs.
 	Unaccepted []cjson.CID `json:"unaccepted,omitempty"`
+	// AfterWithdrawal are the versions that their publishers had withdrawn before,
+	// sorted.
+	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
 }
 
 // An Input is a version that a run read.

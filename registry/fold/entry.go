@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/proof"
@@ -26,6 +28,9 @@ type Entry struct {
 
 	signers []sign.KeyID // of the verified signatures, sorted
 	code    Code         // the first broken rule that needs no state
+
+	erased    *Result // what a tombstone says of an entry without a body
+	tombstone cid.Cid // that one's statement
 }
 
 // Read decodes leaf and envelope, compares them, and verifies every signature.

@@ -249,6 +249,7 @@ func world() *scenario {
 	s.early = profile
 	s.credit()
 	s.consent()
+	s.standing()
 	return s
 }
 

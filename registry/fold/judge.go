@@ -11,6 +11,9 @@ import (
 // Judge gives the entry its verdict at index i of the log of the given origin,
 // against the state v that the entries below i left. See [Apply].
 func (e *Entry) Judge(v View, origin string, i uint64) (Result, error) {
+	if e.erased != nil {
+		return *e.erased, nil
+	}
 	j := judge{View: v, origin: origin, index: i, entry: e}
 	r, err := j.entryResult()
 	if err != nil {
@@ -172,6 +175,12 @@ func (j *judge) rule() ([]Effect, Code, error) {
 		return j.resolution(p)
 	case *manifests.Commit:
 		return j.commit(p)
+	case *manifests.Accept:
+		return j.accept(p)
+	case *manifests.Withdraw:
+		return j.withdraw(p)
+	case *manifests.Tombstone:
+		return j.tombstone(p)
 	}
 	return nil, UnknownKind, nil
 }

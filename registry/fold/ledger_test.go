@@ -67,6 +67,11 @@ func (f *filler) node(n fold.Node) error {
 	if n.Agreement.Defined() {
 		v.Agreement = n.Agreement.String()
 	}
+	if n.Rules != nil {
+		if v.OnWithdraw = n.Rules.OnWithdraw; v.OnWithdraw == credit.OnWithdrawPool {
+			v.Pool = n.Rules.Payment.Pool.String()
+		}
+	}
 	f.contributors[v.Statement], f.payee = n.Contributors, string(n.Contributors[0].ID)
 	return f.ledger.AddNode(v)
 }
@@ -146,6 +151,10 @@ func (f *filler) add(effect fold.Effect) (err error) {
 		return f.ledger.AddPayout(o)
 	case fold.AddPayoutResult:
 		return f.ledger.AddPayoutResult(e.Payout.String(), int(e.Index), e.Status == manifests.PayoutReturned)
+	case fold.AddWithdrawal:
+		if !e.Flag {
+			return f.ledger.AddWithdrawal(e.About.String())
+		}
 	case fold.AddResolution:
 		r := credit.Resolution{Statement: e.Statement.String(), Node: e.About.String(), Ruling: credit.Ruling(e.Ruling), Shares: weights(e.Shares)}
 		if e.Total != "" {

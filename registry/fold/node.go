@@ -130,7 +130,16 @@ func (j *judge) node(b *nodeBody, sources []cid.Cid, owed func() ([]NodeState, [
 	if code, err := j.consent(b, work); code != "" || err != nil {
 		return Node{}, code, err
 	}
-	return newNode(b, j.stmt(), work, head.Seq+1, edges), "", nil
+	n := newNode(b, j.stmt(), work, head.Seq+1, edges)
+	from := make([]cjson.CID, 0, len(b.edges)+len(sources))
+	for _, e := range b.edges {
+		from = append(from, e.Statement)
+	}
+	for _, c := range sources {
+		from = append(from, cjson.CID{Cid: c})
+	}
+	n.AfterWithdrawal, err = j.withdrawn(from)
+	return n, "", err
 }
 
 // newNode is the effect of an accepted node.
@@ -197,6 +206,12 @@ func (j *judge) references(b *nodeBody, sources []cid.Cid) (Code, error) {
 	}
 	for _, c := range sources {
 		if ok, err := j.accepted(c, manifests.KindContribution, manifests.KindModel); !ok || err != nil {
+			return Reference, err
+		}
+	}
+	// The pool takes the kept part after a withdrawal, whether or not it has an edge.
+	if b.rules != nil && b.rules.Payment != nil && b.rules.Payment.Pool.Defined() {
+		if ok, err := j.accepted(b.rules.Payment.Pool.Cid, manifests.KindContribution, manifests.KindModel); !ok || err != nil {
 			return Reference, err
 		}
 	}

@@ -34,6 +34,9 @@ var ops = map[Op]func([]byte) (Effect, error){
 	OpAddDispute:        decodeAs[AddDispute],
 	OpAddResolution:     decodeAs[AddResolution],
 	OpAddCommit:         decodeAs[AddCommit],
+	OpAddAcceptance:     decodeAs[AddAcceptance],
+	OpAddWithdrawal:     decodeAs[AddWithdrawal],
+	OpAddTombstone:      decodeAs[AddTombstone],
 }
 
 // Ops returns the names of all effects, sorted.
@@ -71,6 +74,9 @@ func (SetPayee) Op() Op          { return OpSetPayee }
 func (AddDispute) Op() Op        { return OpAddDispute }
 func (AddResolution) Op() Op     { return OpAddResolution }
 func (AddCommit) Op() Op         { return OpAddCommit }
+func (AddAcceptance) Op() Op     { return OpAddAcceptance }
+func (AddWithdrawal) Op() Op     { return OpAddWithdrawal }
+func (AddTombstone) Op() Op      { return OpAddTombstone }
 
 func (SetRegistry) effect()       {}
 func (AddVersion) effect()        {}
@@ -97,3 +103,6 @@ func (SetPayee) effect()          {}
 func (AddDispute) effect()        {}
 func (AddResolution) effect()     {}
 func (AddCommit) effect()         {}
+func (AddAcceptance) effect()     {}
+func (AddWithdrawal) effect()     {}
+func (AddTombstone) effect()      {}

@@ -25,6 +25,7 @@ type State struct {
 	keys       map[sign.KeyID]KeyState
 
 	creditState
+	standingState
 }
 
 type (
@@ -56,7 +57,8 @@ func NewState(origin string) *State {
 		handles:    make(map[string]sign.KeyID),
 		keys:       make(map[sign.KeyID]KeyState),
 
-		creditState: newCreditState(),
+		creditState:   newCreditState(),
+		standingState: newStandingState(),
 	}
 }
 
@@ -67,17 +69,16 @@ func (s *State) Apply(e *Entry) Result {
 		panic(fmt.Sprintf("fold: a map failed: %v", err)) // this View never fails
 	}
 	if r.Decides() {
-		d := Decided{Index: s.size, Verdict: r.Verdict}
-		if e.Statement != nil {
-			d.Kind = string(e.Statement.Kind)
-		}
-		s.statements[e.Leaf.Stmt.Cid] = d
+		s.statements[e.Leaf.Stmt.Cid] = Decided{Index: s.size, Verdict: r.Verdict, Kind: e.Kind()}
 	}
 	for _, effect := range r.Effects {
 		s.apply(effect)
 		s.creditState.apply(effect, s.size)
+		s.standingState.apply(effect)
 	}
-	s.digest = Next(s.digest, s.size, e.LeafHash, r)
+	before := s.digest
+	s.digest = Next(before, s.size, e.LeafHash, r)
+	s.entries = append(s.entries, LoggedState{Statement: e.Leaf.Stmt.Cid, Before: before, After: s.digest})
 	s.size++
 	return r
 }

@@ -64,6 +64,14 @@ type View interface {
 	PayoutResult(payout cid.Cid, line int64) (string, bool, error)
 	// Dispute returns an accepted dispute/v1.
 	Dispute(c cid.Cid) (AddDispute, bool, error)
+
+	// Accepted reports whether key is the party of an acceptance of a terms
+	// document, or a fetcher of a newest one.
+	Accepted(terms cid.Cid, key sign.KeyID) (bool, error)
+	// Withdrawn reports whether the publisher of a version has withdrawn it.
+	Withdrawn(c cid.Cid) (bool, error)
+	// Logged returns what the state keeps of the entry at index i, from 1 on.
+	Logged(i uint64) (LoggedState, bool, error)
 }
 
 // Decided is the fate of a statement: the first index that decided it.

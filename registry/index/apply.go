@@ -102,11 +102,12 @@ func (x *Index) begin() *batch {
 	}
 }
 
-// row is a row to be written. It is counted when it is new.
+// row is a row to be written, or taken away. It is counted when it is new or gone.
 type row struct {
 	key     []byte
 	payload []byte
 	fresh   bool
+	gone    bool
 }
 
 // full reports whether rows belong into the next transaction.
@@ -127,8 +128,11 @@ func (b *batch) add(r fold.Result, digest [32]byte, rows []row) error {
 		if err := b.set(row); err != nil {
 			return err
 		}
-		if row.fresh {
+		switch {
+		case row.fresh:
 			b.counts[row.key[0]]++
+		case row.gone:
+			b.counts[row.key[0]]--
 		}
 	}
 	for _, effect := range r.Effects {
@@ -144,6 +148,14 @@ func (b *batch) add(r fold.Result, digest [32]byte, rows []row) error {
 }
 
 func (b *batch) set(r row) error {
+	if r.gone {
+		if err := b.txn.Delete(r.key); err != nil {
+			return fault.New(fault.Internal, "removing row %q from the index: %w", r.key, err)
+		}
+		b.keys++
+		b.bytes += len(r.key)
+		return nil
+	}
 	v := seal(r.key, r.payload)
 	if err := b.txn.Set(r.key, v); err != nil {
 		return fault.New(fault.Internal, "writing row %q of %d bytes to the index: %w", r.key, len(v), err)
@@ -198,10 +210,7 @@ func (b *batch) rows(e *fold.Entry, r fold.Result, digest [32]byte) ([]row, erro
 		}
 	}
 	if r.Decides() {
-		s := statementRow{Index: i, Verdict: r.Verdict, Code: r.Code, Envelope: e.Leaf.Env}
-		if e.Statement != nil {
-			s.Kind = string(e.Statement.Kind)
-		}
+		s := statementRow{Index: i, Verdict: r.Verdict, Code: r.Code, Kind: e.Kind(), Envelope: e.Leaf.Env}
 		w.put(encode(s), tStatement, e.Leaf.Stmt.String())
 	}
 	for _, effect := range r.Effects {
@@ -210,5 +219,8 @@ func (b *batch) rows(e *fold.Entry, r fold.Result, digest [32]byte) ([]row, erro
 		}
 	}
 	w.effects(r.Effects)
+	if err := w.standIn(e, r); err != nil {
+		return nil, err
+	}
 	return w.rows, nil
 }

@@ -31,6 +31,7 @@ import (
 //	V      version       publisher, name, version      i
 //	X      envelope      envelope                      i of the first entry with it
 //	Y      history       publisher, name, index desc   nothing: the versions of a name
+//	Z      standin       tombstone                     i of an entry without a body, until the tombstone is applied
 //
 // The tables with small letters are those of credit. Where a value is nothing,
 // the effect itself stands in table effects at the index.
@@ -40,8 +41,10 @@ import (
 //	c      currency      code                          currencyRow
 //	d      dispute       target, index desc            nothing: a dispute about the statement
 //	e      effects       index asc                     effectsRow: the entry's effects that credit is made of
+//	f      fetcher       terms, key, party             nothing: the key fetches for the party
 //	g      commitment    identity, index desc          nothing: a commit/v1
 //	h      resolution    about, index desc             nothing: a ruling on the version
+//	i      acceptance    terms, party                  acceptanceRow: the newest one
 //	j      adjustment    allocation, index desc        nothing: an adjustment of the allocation
 //	k      payment       kind, key                     paymentRow: the statement that has the key
 //	l      allocation    period, currency, index desc  nothing: an allocation/v1
@@ -56,6 +59,10 @@ import (
 //	u      usage         version, index desc           nothing: a use of the version
 //	v      attribution   data, index desc              nothing: an attribution of the data
 //	w      work          work                          workRow: who has had shares
+//	x      withdrawal    version, index desc           nothing: a withdrawal or flag
+//	y      accepts       party, index desc             nothing: an accept/v1
+//	z      tombstone     index asc                     tombstoneRow: of the entry
+//	B      withdrawn     version                       i of the publisher's first withdrawal
 //
 // Two more keys, 0x00 and 0xff, frame the whole: every scan that ends properly
 // ends on a key, so an iterator that stops early is an error and not an answer.
@@ -63,6 +70,7 @@ import (
 // Counters are kept for all tables but meta, in the transaction that changes them.
 var tables = []table{
 	{'A', "attestation", []field{text, desc}},
+	{'B', "withdrawn", []field{text}},
 	{'D', "dataset", []field{desc}},
 	{'E', "entry", []field{asc}},
 	{'G', "signer", []field{text, text}},
@@ -78,14 +86,17 @@ var tables = []table{
 	{'V', "version", []field{text, text, text}},
 	{'X', "envelope", []field{text}},
 	{'Y', "history", []field{text, text, desc}},
+	{'Z', "standin", []field{text}},
 
 	{'a', "agreement", []field{text}},
 	{'b', "agreed", []field{text, desc}},
 	{'c', "currency", []field{text}},
 	{'d', "dispute", []field{text, desc}},
 	{'e', "effects", []field{asc}},
+	{'f', "fetcher", []field{text, text, text}},
 	{'g', "commitment", []field{text, desc}},
 	{'h', "resolution", []field{text, desc}},
+	{'i', "acceptance", []field{text, text}},
 	{'j', "adjustment", []field{text, desc}},
 	{'k', "payment", []field{text, text}},
 	{'l', "allocation", []field{text, text, desc}},
@@ -100,6 +111,9 @@ var tables = []table{
 	{'u', "usage", []field{text, desc}},
 	{'v', "attribution", []field{text, desc}},
 	{'w', "work", []field{text}},
+	{'x', "withdrawal", []field{text, desc}},
+	{'y', "accepts", []field{text, desc}},
+	{'z', "tombstone", []field{asc}},
 }
 
 // format is the version of the layout and of the values. Another one is not
@@ -126,6 +140,8 @@ const (
 	tVersion     = 'V'
 	tEnvelope    = 'X'
 	tHistory     = 'Y'
+	tStandIn     = 'Z'
+	tWithdrawn   = 'B'
 
 	tAgreement   = 'a'
 	tAgreed      = 'b'
@@ -148,6 +164,11 @@ const (
 	tUsage       = 'u'
 	tAttribution = 'v'
 	tWork        = 'w'
+	tAcceptance  = 'i'
+	tFetcher     = 'f'
+	tAccepts     = 'y'
+	tWithdrawal  = 'x'
+	tTombstone   = 'z'
 )
 
 type field int

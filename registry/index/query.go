@@ -185,6 +185,13 @@ func (s *Snapshot) dataset(i uint64, row datasetRow) (Dataset, error) {
 		Attribution: row.Attribution,
 		Agreement:   row.Agreement,
 		Rules:       row.Rules,
+
+		AfterWithdrawal: row.AfterWithdrawal,
+	}
+	if i, ok, err := getRow[uint64](s.reader, key(tWithdrawn, row.Statement.String())); err != nil {
+		return Dataset{}, err
+	} else if ok {
+		d.Withdrawn = &i
 	}
 	if d.Sources == nil {
 		for _, c := range row.Sources {

@@ -386,11 +386,16 @@ func (s *Snapshot) Payee(identity sign.KeyID, period string) (Logged[fold.SetPay
 // logged reads the effects of the entries that rows with the prefix name, newest
 // first, at most MaxLimit. parts are the foreign texts in the prefix.
 func logged[E fold.Effect](s *Snapshot, prefix []byte, parts ...string) ([]Logged[E], error) {
+	return loggedFew[E](s, MaxLimit, prefix, parts...)
+}
+
+// loggedFew is logged for at most limit.
+func loggedFew[E fold.Effect](s *Snapshot, limit int, prefix []byte, parts ...string) ([]Logged[E], error) {
 	if !fitsKey(parts...) {
 		return nil, nil
 	}
 	var out []Logged[E]
-	err := s.indexes(prefix, 0, MaxLimit, func(i uint64) error {
+	err := s.indexes(prefix, 0, limit, func(i uint64) error {
 		list, ok, err := s.effectsAt(i)
 		if err != nil {
 			return err

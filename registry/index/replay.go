@@ -29,6 +29,8 @@ func replayAhead() int { return 2 * runtime.GOMAXPROCS(0) }
 type Body struct {
 	Leaf     []byte
 	Envelope []byte
+	// Erased stands for both when the body is not at hand; see [fold.Erased].
+	Erased *fold.Entry
 }
 
 // Replay applies the log from index first on, which must be the number of
@@ -134,7 +136,11 @@ func (b *readBatch) full() bool { return len(b.bodies) == replayEntries || b.byt
 
 func (b *readBatch) read() {
 	for _, body := range b.bodies {
-		b.entries = append(b.entries, fold.Read(body.Leaf, body.Envelope))
+		e := body.Erased
+		if e == nil {
+			e = fold.Read(body.Leaf, body.Envelope)
+		}
+		b.entries = append(b.entries, e)
 	}
 	b.bodies = nil
 	close(b.done)

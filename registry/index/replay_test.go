@@ -19,7 +19,7 @@ import (
 func sequence(bodies []foldtest.Body) iter.Seq2[index.Body, error] {
 	return func(yield func(index.Body, error) bool) {
 		for _, b := range bodies {
-			if !yield(index.Body(b), nil) {
+			if !yield(index.Body{Leaf: b.Leaf, Envelope: b.Envelope}, nil) {
 				return
 			}
 		}
@@ -59,7 +59,7 @@ func TestReplayStops(t *testing.T) {
 	x := inMemory(t)
 	err := x.Replay(t.Context(), 0, func(yield func(index.Body, error) bool) {
 		for _, b := range bodies[:333] {
-			if !yield(index.Body(b), nil) {
+			if !yield(index.Body{Leaf: b.Leaf, Envelope: b.Envelope}, nil) {
 				return
 			}
 		}

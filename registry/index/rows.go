@@ -131,6 +131,9 @@ func (w *rowWriter) version(d datasetRow) error {
 	for _, p := range d.Edges {
 		add(termParent, p.Statement.String())
 	}
+	for _, u := range d.Usages {
+		add(termUsage, u.String())
+	}
 	add(termPublisher, publisher)
 	add(termName, d.Name)
 	add(termRoot, hashTerm(d.Root.Cid))

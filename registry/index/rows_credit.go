@@ -225,6 +225,12 @@ func (w *rowWriter) credit(effect fold.Effect) error {
 		w.put(nil, tResolution, e.About.String(), i)
 	case fold.AddCommit:
 		w.put(nil, tCommitment, string(e.Identity), i)
+	case fold.AddAcceptance:
+		return w.acceptance(e)
+	case fold.AddWithdrawal:
+		return w.withdrawal(e)
+	case fold.AddTombstone:
+		return w.tombstone(e)
 	default:
 		panic(fmt.Sprintf("index: effect %T has no rows", effect))
 	}

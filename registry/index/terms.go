@@ -21,6 +21,7 @@ const (
 	termPublisher   = "publisher"
 	termRoot        = "root"   // hash, as a raw CID
 	termSource      = "source" // statement CID, URL as declared, or CID
+	termUsage       = "usage"  // statement CID of a record of use that made a model
 )
 
 // Bounds on what text adds to the index. The rest of the text is kept and

@@ -71,6 +71,11 @@ type Dataset struct {
 	Attribution cjson.CID        `json:"attribution,omitzero"`
 	Agreement   cjson.CID        `json:"agreement,omitzero"` // whose shares it has
 	Rules       *manifests.Rules `json:"rules,omitempty"`
+
+	// AfterWithdrawal are what it was made from after that was withdrawn.
+	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
+	// Withdrawn is the entry with which its publisher withdrew it.
+	Withdrawn *uint64 `json:"withdrawn,omitempty"`
 }
 
 // Contributor is a share, and whether its owner has signed.

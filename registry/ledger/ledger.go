@@ -170,6 +170,12 @@ func (b *Builder) effect(e fold.Effect, rest []fold.Effect, lines []credit.Payou
 			return err
 		}
 		return b.ledger.AddResolution(r)
+	case fold.AddWithdrawal:
+		if e.Flag {
+			return nil
+		}
+		// A second one changes nothing; the first begins with the next period.
+		return b.ledger.AddWithdrawal(e.About.String())
 	case fold.AddAllocation:
 		b.runs[e.Statement.Cid] = run{e.Period, e.Currency}
 	case fold.AddAdjustment:
@@ -265,6 +271,11 @@ func (b *Builder) node(e fold.Node, rest []fold.Effect) error {
 	}
 	if e.Agreement.Defined() {
 		n.Agreement = e.Agreement.String()
+	}
+	if e.Rules != nil {
+		if n.OnWithdraw = e.Rules.OnWithdraw; n.OnWithdraw == credit.OnWithdrawPool {
+			n.Pool = e.Rules.Payment.Pool.String() // the grammar and the fold see to it
+		}
 	}
 	for _, later := range rest {
 		if s, ok := later.(fold.AddSigners); ok && s.Statement == e.Statement {

@@ -19,6 +19,7 @@ type Registry struct {
 	OperatorThreshold int          `json:"operatorThreshold"`
 	Arbiters          []sign.KeyID `json:"arbiters,omitempty"`
 	ArbiterThreshold  int          `json:"arbiterThreshold,omitempty"`
+	GatewayKeys       []sign.KeyID `json:"gatewayKeys,omitempty"`    // sign fetch records
 	PayeeRecipient    string       `json:"payeeRecipient,omitempty"` // an age recipient
 	FirstPeriod       string       `json:"firstPeriod"`
 }
@@ -211,6 +212,8 @@ type Usage struct {
 	// Unaccepted are the versions whose terms ask for an acceptance that the log
 	// does not hold.
 	Unaccepted []cjson.CID `json:"unaccepted,omitempty"`
+	// AfterWithdrawal are the versions that were withdrawn before.
+	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
 }
 
 // UsagePage is a list of records of use: GET /v1/usages. With statement, the

@@ -97,6 +97,10 @@ type Dataset struct {
 	IssuedAt     string        `json:"issuedAt"` // the signer's claim
 	// Rules are what the version asks of those made from it; nil for nothing.
 	Rules *manifests.Rules `json:"rules,omitempty"`
+	// Withdrawn is the entry with which its publisher withdrew it.
+	Withdrawn *uint64 `json:"withdrawn,omitempty"`
+	// AfterWithdrawal are what it was made from after that was withdrawn.
+	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
 }
 
 // Contributor is a share, and whether its owner has signed.

@@ -21,7 +21,7 @@ var rejections = map[string]string{
 	"floor":             "too little reaches an ancestor that set a floor: add an edge to it with --edge",
 	"consent":           "somebody who shares the version before gets less of this one: repeat its contributors, let them sign too, or change the shares with \"cairn agree\"",
 	"too-many-parties":  "more people had a share of this work than one agreement can ask, or too many of its agreements wait for their period",
-	"not-publisher":     "only the publisher of a version declares income for it",
+	"not-publisher":     "only the publisher of a version declares income for it; only the publisher and listed contributors withdraw it",
 	"wrong-period":      "\"cairn period show\" says which period is open",
 	"past-period":       "choose a later --effective, or --retroactive with everybody's signature",
 	"unknown-currency":  "\"cairn currency list\" lists the units of account; an operator adds one with \"cairn currency add\"",

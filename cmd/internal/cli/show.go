@@ -56,6 +56,12 @@ func describeDataset(w io.Writer, d wire.Dataset) {
 		line("title", "%s", fault.Printable(d.Title))
 	}
 	line("publisher", "%s", d.Publisher)
+	if d.Withdrawn != nil {
+		line("withdrawn", "by its publisher, entry %d: offered no more", *d.Withdrawn)
+	}
+	for _, c := range d.AfterWithdrawal {
+		line("made from", "%s, which was withdrawn before", c)
+	}
 	line("licence", "%s", d.License)
 	line("data", "%s", d.Root)
 	line("size", "%s in %s", term.Bytes(d.Bytes), term.Files(d.FileCount))
@@ -110,51 +116,6 @@ func newHistory(env *Env) *cobra.Command {
 				d := res.Datasets[0]
 				return list(ctx, env, 0, func(after uint64, _ int) (*wire.Page, error) {
 					return api.History(ctx, string(d.Publisher), d.Name, after)
-				})
-			})
-		},
-	}
-	from.register(c, "registry", "ask the registry at this `URL`", false)
-	return c
-}
-
-func newLineage(env *Env) *cobra.Command {
-	var from remoteFlags
-	c := &cobra.Command{
-		Use:   "lineage REF",
-		Short: "Show what a dataset comes from, and what comes from it",
-		Long: `lineage prints the sources of a dataset, registered and external, and the
-registered datasets that name it as theirs.
-
-` + refHelp,
-		Example: `  cairn lineage labels`,
-		Args:    exactly(1, "one REF"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
-				d, err := env.one(ctx, api, args[0])
-				if err != nil {
-					return err
-				}
-				l, err := api.Lineage(ctx, d.Statement.Cid)
-				if err != nil {
-					return err
-				}
-				return env.print(l, func(w io.Writer) {
-					fmt.Fprintf(w, "%s@%s\n", l.Dataset.Name, l.Dataset.Version)
-					for _, p := range l.Parents {
-						fmt.Fprintf(w, "  from  %-16s %s@%s  %s\n", p.Rel, p.Dataset.Name, p.Dataset.Version, p.Dataset.Statement)
-					}
-					for _, s := range l.Dataset.Sources {
-						if !s.Statement.Defined() {
-							fmt.Fprintf(w, "  from  %-16s %s (external)\n", s.Rel, target(s))
-						}
-					}
-					for _, k := range l.Children {
-						fmt.Fprintf(w, "  into  %-16s %s@%s  %s\n", k.Rel, k.Dataset.Name, k.Dataset.Version, k.Dataset.Statement)
-					}
-					if l.Next != 0 {
-						fmt.Fprintf(w, "  into  … and more\n")
-					}
 				})
 			})
 		},

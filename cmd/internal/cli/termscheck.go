@@ -228,6 +228,7 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 	var edges []wire.Edge
 	if d := st.Dataset; d != nil {
 		v.Name, v.TermsCID, edges = fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), d.Terms, d.Edges
+		v.Withdrawn = d.Withdrawn != nil
 		for _, s := range d.Sources {
 			x := terms.Declared{Rel: s.Rel}
 			if s.Statement.Defined() {

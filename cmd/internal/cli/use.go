@@ -14,6 +14,7 @@ import (
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -27,13 +28,15 @@ func newUse(env *Env) *cobra.Command {
 		Short: "Record what a model was trained on, and other use",
 	}
 	group(c)
-	c.AddCommand(newUseRecord(env), newUseList(env))
+	c.AddCommand(newUseRecord(env), newUseList(env), newUseVerify(env))
 	return c
 }
 
 type useOptions struct {
 	issue
+	privateOptions
 	modelRun   string
+	locked     string
 	inputs     []string
 	lock       string
 	private    string
@@ -45,21 +48,29 @@ type useOptions struct {
 func newUseRecord(env *Env) *cobra.Command {
 	var o useOptions
 	c := &cobra.Command{
-		Use:   "record --model-run RUN --input REF=units:unit …",
+		Use:   "record --inputs LOCK | --model-run RUN --input REF=units:unit …",
 		Short: "Record a training run, or metered use",
 		Long: `record logs a record of use and prints the CID of its statement.
 
-A training run names what it read: --input REF=units:unit[:epochs], where epochs
-says how often, such as 2.5, and is 1 when left out. RUN names the run, 128 random
-bits; "new" makes them. --lock is the CID of the run's list of pinned inputs.
---private is the commitment to a record that the trainer keeps: the SHA-256 of a
-salt and the record. With --private and no --input, nothing but that is logged.
+A training run names what it read: all of a lock that "cairn lock" made with
+--inputs, or one by one --input REF=units:unit[:epochs], where epochs says how
+often, such as 2.5, and is 1 when left out; then --lock is the CID of the run's
+list of pinned inputs. --model-run names the run, 128 random bits; "new", which is
+the default beside --inputs, makes them.
+
+What is marked private goes into a record that the trainer keeps, a file: the log
+gets the SHA-256 of a salt and the record. --record takes all of it from a file
+(stage, code, trainer, selections and purposes of inputs, other inputs, measures).
+--private is such a hash that was made elsewhere; alone, nothing but it is logged.
 
 Metered use names a version, what was counted, and between which times. Whoever
 pays signs it.
 
 ` + refHelp,
-		Example: `  cairn use record --model-run new --lock bafkrei… --input seattle-weather=120000:record:2.5
+		Example: `  cairn lock seattle-weather ana/labels -o lock.json
+  cairn use record --inputs lock.json --model weather-lm@1.0.0 --stage pretrain \
+    --code https://example.org/train@0a1b… --record private.yaml
+  cairn use record --model-run new --lock bafkrei… --input seattle-weather=120000:record:2.5
   cairn use record --metered weather-lm --meter inference-token --qty 987654 \
     --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z`,
 		Args: exactly(0, "no arguments"),
@@ -79,7 +90,9 @@ pays signs it.
 	f.StringVar(&o.qty, "qty", "", "how `many`")
 	f.StringVar(&o.from, "from", "", "begin of the metered `time`")
 	f.StringVar(&o.to, "to", "", "end of the metered `time`")
+	f.StringVar(&o.locked, "inputs", "", "the run's inputs: a lock `file`")
 	o.issue.register(c)
+	o.privateOptions.register(c)
 	return c
 }
 
@@ -87,21 +100,37 @@ pays signs it.
 func (env *Env) usage(ctx context.Context, api *client.Client, o *useOptions, signer sign.Signer) (*manifests.Statement, error) {
 	u := &manifests.Usage{Private: o.private, Meter: o.meter, Qty: o.qty, From: o.from, To: o.to}
 	var err error
+	lockOf := ""
 	switch {
-	case (o.modelRun == "") == (o.metered == ""):
-		return nil, fault.WithHint(fault.New(fault.Invalid, "is it a training run or metered use?"), "give either --model-run or --metered")
+	case o.private != "" && o.wanted():
+		return nil, fault.New(fault.Invalid, "--private is the hash of a record that was made elsewhere: leave out what is private")
+	case o.metered == "" && o.modelRun == "" && o.locked == "" && !o.wanted() || o.metered != "" && (o.modelRun != "" || o.locked != ""):
+		return nil, fault.WithHint(fault.New(fault.Invalid, "is it a training run or metered use?"), "give --inputs or --model-run, or else --metered")
 	case o.metered != "":
-		if len(o.inputs) > 0 {
-			return nil, fault.New(fault.Invalid, "--input belongs to a training run")
+		if len(o.inputs) > 0 || o.wanted() {
+			return nil, fault.New(fault.Invalid, "--input and what is private belong to a training run")
 		}
 		n, err := env.node(ctx, api, o.metered)
 		if err != nil {
 			return nil, fmt.Errorf("--metered: %w", err)
 		}
 		u.Type, u.Payer, u.Statement = manifests.UsageMetered, signer.ID(), n.Statement
+	case o.locked != "":
+		if len(o.inputs) > 0 || o.lock != "" {
+			return nil, fault.New(fault.Invalid, "--inputs says all inputs and the lock: leave out --input and --lock")
+		}
+		l, id, err := readLock(o.locked)
+		if err != nil {
+			return nil, fmt.Errorf("--inputs: %w", err)
+		}
+		u.Type, u.Trainer, u.Lock = manifests.UsageTraining, signer.ID(), cjson.CID{Cid: id}
+		for i := range l.Inputs {
+			u.Inputs = append(u.Inputs, l.Inputs[i].Usage())
+		}
+		lockOf = l.Registry
 	case len(o.inputs) == 0 && o.lock == "":
 		u.Type, u.Trainer = manifests.UsageHashOnly, signer.ID()
-		if o.private == "" {
+		if o.private == "" && !o.wanted() {
 			return nil, fault.WithHint(fault.New(fault.Invalid, "the run says nothing"), "--input REF=units:unit, or --private SHA-256 alone")
 		}
 	default:
@@ -125,6 +154,14 @@ func (env *Env) usage(ctx context.Context, api *client.Client, o *useOptions, si
 	}
 	if err := env.fresh(ctx, api, u); err != nil {
 		return nil, err
+	}
+	if lockOf != "" && lockOf != u.Registry {
+		return nil, fault.New(fault.Invalid, "the lock is about the registry %s, this one is %s", lockOf, u.Registry)
+	}
+	if o.wanted() {
+		if err := env.private(ctx, api, &o.privateOptions, u, signer); err != nil {
+			return nil, err
+		}
 	}
 	return manifests.New(u), nil
 }

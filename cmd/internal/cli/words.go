@@ -74,6 +74,18 @@ func words(s *manifests.Statement) []string {
 		w.add("line %d of the payout %s was %s", p.Index, p.Payout, p.Status)
 	case *manifests.Adjustment:
 		w.add("the allocation %s is adjusted, because of %s, for %d payees", p.Allocation, p.Reason, p.Deltas.N)
+	case *manifests.Accept:
+		w.add("%s accepts the terms %s, for every version that names them", p.Party, p.Terms)
+		for _, f := range p.Fetchers {
+			w.add("%s may fetch on their behalf", f)
+		}
+	case *manifests.Withdraw:
+		w.add("%s withdraws %s, or flags it when they are not its publisher", p.Party, p.Statement)
+		if p.Reason != "" {
+			w.add("because: %s", fault.Printable(p.Reason))
+		}
+	case *manifests.Tombstone:
+		w.add("the body of entry %d, the statement %s, is erased; its verdict is %s, with %d effects", p.Index, p.Statement, p.Verdict, len(p.Effects))
 	default:
 		w.add("there are no words for this kind here: read the payload")
 	}

@@ -7,6 +7,7 @@
 package creditaudit
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
@@ -43,6 +45,9 @@ const Superseded = "superseded"
 const (
 	batch    = 256 // entries that are fetched and read ahead of the replay
 	fetchers = 16  // requests for envelopes at a time
+	// maxWaiting bounds the leaves that wait while a body is missing, for a
+	// tombstone that stands in for it: some 50 MiB.
+	maxWaiting = 100_000
 )
 
 // Options are the choices of an audit of credit.
@@ -122,7 +127,10 @@ func Check(ctx context.Context, ev audit.Evidence, o Options) (*Report, error) {
 		return nil, err
 	}
 	if p.failed == nil {
-		p.failed = p.flush()
+		p.failed = p.flush(true)
+	}
+	if p.failed == nil && len(p.standIns) > 0 {
+		p.failed = fault.New(fault.Unverified, "the log does not accept a tombstone that stands for an entry without a body")
 	}
 	// What the replay found counts only when the entries are those of the log.
 	own := r.Findings
@@ -159,15 +167,27 @@ type replay struct {
 	builder *ledger.Builder
 	total   uint64
 	waiting [][]byte
-	at      uint64 // the entry that is worked on
-	failed  error  // why the replay did not go on
-	wrong   bool   // a payout or an adjustment does not hold
+	// lacking says that the first entries that wait lack a body; stones are the
+	// tombstones read so far, by the entries they are about; standIns those that
+	// were taken at their word and have not been judged yet.
+	lacking  bool
+	stones   map[uint64]stone
+	standIns map[cid.Cid]uint64
+	at       uint64 // the entry that is worked on
+	failed   error  // why the replay did not go on
+	wrong    bool   // a payout or an adjustment does not hold
 
 	books map[string]*book
 	// published are the allocations in the order of the log, by statement.
 	published []fold.AddAllocation
 	outcomes  map[cid.Cid]error
 	newest    map[cid.Cid]bool
+}
+
+// A stone is a tombstone in the log.
+type stone struct {
+	statement cid.Cid
+	predicate *manifests.Tombstone
 }
 
 // A book is the runs of a currency so far: all summaries, and the last run.
@@ -183,52 +203,117 @@ func (p *replay) leaf(c proof.Checkpoint, i uint64, leaf []byte) error {
 		p.total = c.Size
 		p.state = fold.NewState(c.Origin)
 		p.builder = ledger.NewBuilder(func(ctx context.Context, lines cid.Cid) ([]byte, error) { return ledger.ReadLines(ctx, p.ev, lines) })
+		p.stones, p.standIns = make(map[uint64]stone), make(map[cid.Cid]uint64)
 		p.books, p.outcomes, p.newest = make(map[string]*book), make(map[cid.Cid]error), make(map[cid.Cid]bool)
 	}
 	if p.failed != nil {
 		return nil
 	}
 	p.waiting = append(p.waiting, append([]byte(nil), leaf...))
-	if len(p.waiting) == batch {
-		p.failed = p.flush()
+	if err := p.tombstone(c.Origin, leaf); err != nil {
+		p.failed = err
+	}
+	if p.failed == nil && (len(p.waiting)%batch == 0 && !p.lacking || len(p.waiting) == maxWaiting) {
+		p.failed = p.flush(len(p.waiting) == maxWaiting)
 	}
 	return p.ctx.Err()
 }
 
-// flush fetches the envelopes of the waiting entries and replays them.
-func (p *replay) flush() error {
-	entries := make([]*fold.Entry, len(p.waiting))
+// tombstone keeps a tombstone for the entry that it is about.
+func (p *replay) tombstone(origin string, leaf []byte) error {
+	if !bytes.Contains(leaf, []byte(manifests.KindTombstone)) {
+		return nil
+	}
+	l, err := proof.DecodeLeaf(leaf)
+	if err != nil || l.T != string(manifests.KindTombstone) {
+		return nil
+	}
+	b, err := p.ev.Block(p.ctx, l.Env.Cid)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the tombstone %s: %w", l.Stmt, err)
+	}
+	if id, t, ok := fold.ReadTombstone(origin, b); ok {
+		p.stones[t.Index] = stone{id, t}
+	}
+	return nil
+}
+
+// absent reports whether a body is not to be had, as opposed to not now.
+func absent(err error) bool { return errors.Is(err, fault.NotFound) || errors.Is(err, fault.Gone) }
+
+// flush replays the waiting entries. One without a body has to wait for a
+// tombstone, and all behind it with it; at the end there is none to come.
+func (p *replay) flush(end bool) error {
+	for len(p.waiting) > 0 {
+		n := min(batch, len(p.waiting))
+		entries, err := p.read(p.waiting[:n])
+		if absent(err) && !end {
+			p.lacking = true
+			return nil
+		}
+		if err != nil {
+			if p.state != nil {
+				p.at = p.state.Size()
+			}
+			return err
+		}
+		p.waiting = p.waiting[n:]
+		for _, e := range entries {
+			if err := p.judge(e); err != nil {
+				return err
+			}
+		}
+		if p.o.Entries != nil && p.state != nil {
+			p.o.Entries(p.state.Size(), p.total)
+		}
+	}
+	p.waiting, p.lacking = nil, false
+	return nil
+}
+
+// read fetches the envelopes of the next entries; a tombstone stands in for one
+// that is not to be had.
+func (p *replay) read(leaves [][]byte) ([]*fold.Entry, error) {
+	entries := make([]*fold.Entry, len(leaves))
 	var g errgroup.Group
 	g.SetLimit(fetchers)
-	for i, leaf := range p.waiting {
+	for i, leaf := range leaves {
 		g.Go(func() error {
+			at := p.state.Size() + uint64(i)
 			var envelope []byte
 			if l, err := proof.DecodeLeaf(leaf); err == nil {
-				if envelope, err = p.ev.Block(p.ctx, l.Env.Cid); err != nil {
-					return fmt.Errorf("the envelope %s of entry %d: %w", l.Env, p.state.Size()+uint64(i), err)
+				envelope, err = p.ev.Block(p.ctx, l.Env.Cid)
+				if t, ok := p.stones[at]; ok && absent(err) {
+					entries[i], err = fold.Erased(at, leaf, t.statement, t.predicate)
+					return err
+				}
+				if err != nil {
+					return fmt.Errorf("the envelope %s of entry %d: %w", l.Env, at, err)
 				}
 			}
 			entries[i] = fold.Read(leaf, envelope)
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		if p.state != nil {
-			p.at = p.state.Size()
-		}
-		return err
+	return entries, g.Wait()
+}
+
+// judge applies the next entry.
+func (p *replay) judge(e *fold.Entry) error {
+	p.at = p.state.Size()
+	if t, ok := e.Tombstone(); ok {
+		p.standIns[t] = p.at
 	}
-	p.waiting = p.waiting[:0]
-	for _, e := range entries {
-		p.at = p.state.Size()
-		if err := p.apply(p.state.Apply(e)); err != nil {
-			return err
-		}
+	res := p.state.Apply(e)
+	if i, ok := p.standIns[e.Leaf.Stmt.Cid]; ok && res.Verdict == fold.Accepted {
+		delete(p.standIns, e.Leaf.Stmt.Cid)
+	} else if ok && res.Decides() {
+		return fault.New(fault.Unverified, "entry %d has no body, and the tombstone that stands for it is rejected: %s", i, res.Code)
 	}
-	if p.o.Entries != nil && p.state != nil {
-		p.o.Entries(p.state.Size(), p.total)
-	}
-	return nil
+	return p.apply(res)
 }
 
 func (p *replay) apply(res fold.Result) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/registry/fold"
 )
 
 // The money of these logs: the currency and the first period of [World.Registry].
@@ -190,6 +191,31 @@ func (w *World) Dispute(who string, target cid.Cid) *manifests.Dispute {
 // Resolution returns a resolution/v1 without shares.
 func (w *World) Resolution(dispute, statement cid.Cid, ruling string) *manifests.Resolution {
 	return &manifests.Resolution{Common: w.Common(), Dispute: cjson.CID{Cid: dispute}, Statement: cjson.CID{Cid: statement}, Ruling: ruling}
+}
+
+// Accept returns an acceptance of a terms document.
+func (w *World) Accept(who, terms string, fetchers ...string) *manifests.Accept {
+	a := &manifests.Accept{Common: w.Common(), Party: ID(who), Terms: JSONCID(terms)}
+	for _, f := range fetchers {
+		a.Fetchers = append(a.Fetchers, ID(f))
+	}
+	slices.Sort(a.Fetchers)
+	return a
+}
+
+// Withdraw returns a withdrawal of a version.
+func (w *World) Withdraw(who string, statement cid.Cid) *manifests.Withdraw {
+	return &manifests.Withdraw{Common: w.Common(), Party: ID(who), Statement: cjson.CID{Cid: statement}, Reason: "no more"}
+}
+
+// Tombstone returns the tombstone of the entry at index i with a body and result.
+func (w *World) Tombstone(i int, b Body, r fold.Result) *manifests.Tombstone {
+	t, err := fold.NewTombstone(uint64(i), b.Leaf, r)
+	if err != nil {
+		panic(fmt.Sprintf("foldtest: %v", err))
+	}
+	t.Common = w.Common()
+	return t
 }
 
 // Commit returns a commit/v1.

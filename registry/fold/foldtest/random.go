@@ -36,6 +36,7 @@ type generator struct {
 	remember   func()      // what to do when the entry in the making is accepted
 	statements []logged    // versions made so far, most of them accepted
 	bodies     []Body
+	results    []fold.Result // of the bodies
 	credit
 }
 
@@ -65,6 +66,7 @@ func (g *generator) next(i int) Body {
 		g.remember()
 	}
 	g.bodies = append(g.bodies, b)
+	g.results = append(g.results, r)
 	return b
 }
 
@@ -76,6 +78,9 @@ func (g *generator) one(n int) bool { return g.r.IntN(n) == 0 }
 func (g *generator) entry(i int) Body {
 	if i == 0 && !g.one(4) {
 		return Log(manifests.New(g.constitution(1, "op")), "op")
+	}
+	if len(g.statements) > 0 && g.one(10) {
+		return g.standing(i)
 	}
 	if len(g.statements) > 0 && g.one(2) {
 		return g.money(i)
@@ -201,6 +206,16 @@ func (g *generator) version(i int) Body {
 		c.Rules = &manifests.Rules{Payment: &manifests.PaymentRules{
 			RatePpm: int64(50_000 * g.r.IntN(8)), Stacking: "sum", FloorPpm: int64(10_000 * g.r.IntN(12)), ToDerived: g.one(2),
 		}}
+	}
+	if g.one(5) {
+		if c.Rules == nil {
+			c.Rules = new(manifests.Rules)
+		}
+		c.Rules.Accept = []string{"use", "bytes"}[g.r.IntN(2)]
+		c.Rules.OnWithdraw = []string{"keep", "hold"}[g.r.IntN(2)]
+		if pool := g.reference(); c.Rules.Payment != nil && g.one(2) {
+			c.Rules.OnWithdraw, c.Rules.Payment.Pool, c.Rules.Payment.PoolPpm = "pool", cjson.CID{Cid: pool}, 1
+		}
 	}
 	if a := g.agreements[who+"/"+name]; c.Supersedes.Defined() && a.Defined() && g.one(3) {
 		c.Agreement = cjson.CID{Cid: a}

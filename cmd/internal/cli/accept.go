@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/ipfs/go-cid"
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/client"
+	"github.com/cairn-registry/cairn/registry/wire"
+)
+
+func newAccept(env *Env) *cobra.Command {
+	var o issue
+	var fetchers []string
+	c := &cobra.Command{
+		Use:   "accept REF|TERMS",
+		Short: "Accept the terms of a dataset, by signature",
+		Long: `accept logs that you accept a terms document, and prints the CID of the statement.
+It covers every version that names the same document, later ones too. Read them
+first: "cairn show REF" names them. TERMS is the CID of the document itself.
+
+--fetcher names further keys that fetch for you, such as that of a training
+cluster or an IPFS node. Accepting again replaces the list. An acceptance cannot
+be taken back. "cairn accepted" lists acceptances.
+
+` + refHelp,
+		Example: `  cairn accept ana/interviews
+  cairn accept ana/interviews --fetcher did:key:z6Mk…`,
+		Args: exactly(1, "one REF or TERMS"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return env.issues(c.Context(), o, func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error) {
+				terms, err := env.termsNamed(ctx, c.API, args[0])
+				if err != nil {
+					return nil, err
+				}
+				a := &manifests.Accept{Party: signer.ID(), Terms: cjson.CID{Cid: terms}}
+				for _, text := range fetchers {
+					id, err := env.party(ctx, c.API, text)
+					if err != nil {
+						return nil, fmt.Errorf("--fetcher: %w", err)
+					}
+					if id != a.Party {
+						a.Fetchers = append(a.Fetchers, id)
+					}
+				}
+				slices.Sort(a.Fetchers)
+				a.Fetchers = slices.Compact(a.Fetchers)
+				if err := env.fresh(ctx, c.API, a); err != nil {
+					return nil, err
+				}
+				return manifests.New(a), nil
+			})
+		},
+	}
+	c.Flags().StringArrayVar(&fetchers, "fetcher", nil, "`DID` of a key that fetches for you (repeatable)")
+	o.register(c)
+	return c
+}
+
+// termsNamed returns the terms document of a version, or the one whose CID the
+// text is.
+func (env *Env) termsNamed(ctx context.Context, api *client.Client, text string) (cid.Cid, error) {
+	n, err := env.node(ctx, api, text)
+	if err == nil {
+		return n.Terms.Cid, nil
+	}
+	if id, bad := cjson.ParseCID(text); bad == nil && id.Prefix().Codec == cid.DagJSON && errors.Is(err, fault.NotFound) {
+		return id, nil
+	}
+	return cid.Undef, err
+}
+
+func newAccepted(env *Env) *cobra.Command {
+	var from remoteFlags
+	var who, of string
+	c := &cobra.Command{
+		Use:   "accepted",
+		Short: "List who accepted which terms",
+		Long: `accepted lists acceptances: those of the terms of one version with --of, those of
+one party with --party, or your own. With both, the one by which that party, or
+a key that fetches for it, may fetch the version.`,
+		Example: `  cairn accepted --of ana/interviews
+  cairn accepted --party did:key:z6Mk… --json`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
+				var terms cid.Cid
+				var party sign.KeyID
+				var err error
+				if of != "" {
+					if terms, err = env.termsNamed(ctx, api, of); err != nil {
+						return err
+					}
+				}
+				if who != "" {
+					if party, err = env.party(ctx, api, who); err != nil {
+						return err
+					}
+				} else if of == "" {
+					if party = env.own(); party == "" {
+						return fault.WithHint(fault.New(fault.Invalid, "whose?"), "give --of REF or --party DID")
+					}
+				}
+				out := wire.AcceptancePage{Acceptances: []wire.Acceptance{}}
+				for after := sign.KeyID(""); ; {
+					p, err := api.Acceptances(ctx, terms, party, after)
+					if err != nil {
+						return err
+					}
+					out.Size, out.Acceptances = p.Size, append(out.Acceptances, p.Acceptances...)
+					if after = p.Next; after == "" {
+						break
+					}
+				}
+				return env.print(out, func(w io.Writer) {
+					t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+					for _, a := range out.Acceptances {
+						fmt.Fprintf(t, "%s\t%s\t%s\t%d fetchers\n", a.Party, a.Terms, a.Statement, len(a.Fetchers))
+					}
+					t.Flush()
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&of, "of", "", "`REF` of a version, or the CID of its terms")
+	c.Flags().StringVar(&who, "party", "", "`DID`, handle or key of who accepted")
+	from.register(c, "registry", "ask the registry at this `URL`", false)
+	return c
+}
