@@ -16,7 +16,6 @@ import (
 	"github.com/ipfs/boxo/exchange/offline"
 	boxo "github.com/ipfs/boxo/gateway"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -42,40 +41,33 @@ type Gateway struct {
 	log     *slog.Logger
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
-	seen    *instruments
+	front   *front
 }
 
 // New returns the gateway of a registry and the store with its blocks. version
-// is that of the program.
-func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Logger) (*Gateway, error) {
+// is that of the program; o is what strangers have to pass.
+func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Logger, o FrontOptions) (*Gateway, error) {
 	metrics := prometheus.NewRegistry()
 	backend, err := boxo.NewBlocksBackend(blockservice.New(store, offline.Exchange(store)), boxo.WithPrometheusRegistry(metrics))
 	if err != nil {
 		return nil, fmt.Errorf("making the gateway: %w", err)
 	}
-	g := &Gateway{
+	registerParts(metrics, reg, version)
+	front, err := newFront(o, newInstruments(metrics), log)
+	if err != nil {
+		return nil, err
+	}
+	return &Gateway{
 		store: store, reg: reg, api: api.New(reg, version, log), log: log,
-		backend: backend, metrics: metrics, seen: newInstruments(metrics),
-	}
-	gauge := func(name, help string, value func(registry.Status) float64) {
-		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(reg.Status()) }))
-	}
-	gauge("cairn_log_size", "Entries of the published log.", func(s registry.Status) float64 { return float64(s.Size) })
-	gauge("cairn_log_applied", "Entries that the index has applied.", func(s registry.Status) float64 { return float64(s.Applied) })
-	gauge("cairn_ready", "1 when the registry takes statements.", func(s registry.Status) float64 {
-		if s.Ready {
-			return 1
-		}
-		return 0
-	})
-	return g, nil
+		backend: backend, metrics: metrics, front: front,
+	}, nil
 }
 
 // Public returns the handler for strangers: it only reads. deserialized allows
 // files and directory pages under /ipfs besides blocks and CARs; as long as
 // datasets have no origins of their own it is for loopback listeners only.
 func (g *Gateway) Public(deserialized bool) http.Handler {
-	return g.front("public", g.mux("public", deserialized))
+	return g.front.wrap("public", g.mux("public", deserialized), true)
 }
 
 // Private returns the handler for the owner of the home: all of Public, the way
@@ -83,8 +75,8 @@ func (g *Gateway) Public(deserialized bool) http.Handler {
 func (g *Gateway) Private() http.Handler {
 	mux := g.mux("private", true)
 	g.api.RegisterPrivate(mux, g.store)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics, promhttp.HandlerOpts{}))
-	return g.front("private", mux)
+	mux.Handle("GET /metrics", g.Metrics())
+	return g.front.wrap("private", mux, false)
 }
 
 func (g *Gateway) mux(face string, deserialized bool) *http.ServeMux {
@@ -93,9 +85,7 @@ func (g *Gateway) mux(face string, deserialized bool) *http.ServeMux {
 	mux.Handle("/ipfs/", g.ipfs(face, deserialized))
 	mux.HandleFunc("GET /checkpoint", g.checkpoint)
 	mux.HandleFunc("GET /tile/", g.tile)
-	mux.HandleFunc("GET /healthz", g.healthy)
-	mux.HandleFunc("GET /livez", g.healthy)
-	mux.HandleFunc("GET /readyz", g.ready)
+	g.health(mux)
 	mux.HandleFunc("GET /{$}", g.index)
 	return mux
 }
@@ -155,6 +145,10 @@ func (g *Gateway) healthy(w http.ResponseWriter, _ *http.Request) {
 
 // ready says whether the index follows the log and the log takes entries.
 func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
+	if g.front.draining.Load() {
+		Problem(w, r, g.log, fault.Mark(fault.Busy, errDraining))
+		return
+	}
 	if s := g.reg.Status(); !s.Ready {
 		Problem(w, r, g.log, fault.New(fault.Busy, "not ready: %s", s.Reason))
 		return

@@ -36,6 +36,8 @@ type Options struct {
 	Config  config.Config
 	Log     *slog.Logger
 	Version string // of the program, told to whoever asks
+	// AccessLog gets a line per request of a server; nil: none.
+	AccessLog *slog.Logger
 	// Probe, when set, reads an index that was not closed cleanly in a child
 	// process: a damaged table can end the process that maps it.
 	Probe func(dir, origin string) error
@@ -179,7 +181,7 @@ func (h *Home) Create(ctx context.Context, origin string, seal func(origin, vkey
 		}
 		return h.finishCreate(ctx)
 	}
-	if err := writeOnce(filepath.Join(h.Dir, config.FileName), []byte(config.Template)); err != nil {
+	if err := writeOnce(filepath.Join(h.Dir, config.FileName), []byte(config.Template())); err != nil {
 		return err
 	}
 	signer, vkey, err := loadLogKey(h.Dir, origin, true)
