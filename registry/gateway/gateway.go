@@ -52,7 +52,7 @@ func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Lo
 	if err != nil {
 		return nil, fmt.Errorf("making the gateway: %w", err)
 	}
-	registerParts(metrics, reg, version)
+	registerParts(metrics, reg, store, version)
 	front, err := newFront(o, newInstruments(metrics), log)
 	if err != nil {
 		return nil, err

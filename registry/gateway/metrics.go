@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/registry"
 )
 
@@ -72,27 +73,8 @@ func routeLabel(pattern string) string {
 	return pattern
 }
 
-// badgerMetrics are those of Badger's expvar variables that say something to an
-// operator. Both indexes of a process count in the same ones.
-var badgerMetrics = map[string]*prometheus.Desc{
-	"badger_read_num_vlog":          desc("badger_value_log_reads", "Reads of Badger's value logs."),
-	"badger_read_bytes_vlog":        desc("badger_value_log_read_bytes", "Bytes read of Badger's value logs."),
-	"badger_read_bytes_lsm":         desc("badger_tables_read_bytes", "Bytes read of Badger's tables, cache included."),
-	"badger_write_bytes_user":       desc("badger_written_bytes", "Bytes of keys and values written to Badger."),
-	"badger_write_bytes_compaction": desc("badger_compaction_written_bytes", "Bytes that Badger's compactions wrote."),
-	"badger_compaction_current_num_lsm": desc("badger_compactions_running",
-		"Compactions of Badger that run."),
-	"badger_get_num_user":               desc("badger_gets", "Reads asked of Badger."),
-	"badger_put_num_user":               desc("badger_puts", "Writes asked of Badger."),
-	"badger_size_bytes_lsm":             prometheus.NewDesc("badger_tables_bytes", "Size of Badger's tables.", []string{"dir"}, nil),
-	"badger_size_bytes_vlog":            prometheus.NewDesc("badger_value_log_bytes", "Size of Badger's value logs.", []string{"dir"}, nil),
-	"badger_write_pending_num_memtable": prometheus.NewDesc("badger_pending_writes", "Writes that wait for Badger.", []string{"dir"}, nil),
-}
-
-func desc(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
-
 // registerParts adds the metrics of what stands behind the gateway.
-func registerParts(metrics *prometheus.Registry, reg *registry.Registry, version string) {
+func registerParts(metrics *prometheus.Registry, reg *registry.Registry, store *pack.Store, version string) {
 	gauge := func(name, help string, value func(registry.Status) float64) {
 		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(reg.Status()) }))
 	}
@@ -109,7 +91,46 @@ func registerParts(metrics *prometheus.Registry, reg *registry.Registry, version
 	})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "cairn_build_info", Help: "1, with the version of the program.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	metrics.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewExpvarCollector(badgerMetrics))
+	metrics.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), storeMetrics{store, reg})
+}
+
+// storeMetrics reads how much the stores hold when somebody asks.
+type storeMetrics struct {
+	store *pack.Store
+	reg   *registry.Registry
+}
+
+var (
+	descPacks   = prometheus.NewDesc("cairn_packs", "Packs of the block store.", nil, nil)
+	descBlocks  = prometheus.NewDesc("cairn_blocks", "Blocks that are stored.", nil, nil)
+	descBytes   = prometheus.NewDesc("cairn_pack_bytes", "Size of the packs.", nil, nil)
+	descFree    = prometheus.NewDesc("cairn_disk_free_bytes", "What the disk below the packs has left.", nil, nil)
+	descDamaged = prometheus.NewDesc("cairn_block_verify_failures_total", "Reads that found a block damaged. A person must look when it grows.", nil, nil)
+	descIndex   = prometheus.NewDesc("cairn_index_bytes", "Size of an index on disk.", []string{"index"}, nil)
+)
+
+func (m storeMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descPacks, descBlocks, descBytes, descFree, descDamaged, descIndex} {
+		ch <- d
+	}
+}
+
+func (m storeMetrics) Collect(ch chan<- prometheus.Metric) {
+	u, err := m.store.Usage()
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descBlocks, err)
+		return
+	}
+	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	gauge(descPacks, int64(u.Packs))
+	gauge(descBlocks, u.Blocks)
+	gauge(descBytes, u.Bytes)
+	gauge(descFree, u.FreeBytes)
+	gauge(descIndex, u.IndexBytes, "blocks")
+	gauge(descIndex, m.reg.IndexBytes(), "registry")
+	ch <- prometheus.MustNewConstMetric(descDamaged, prometheus.CounterValue, float64(u.Damaged))
 }
 
 // Metrics returns the handler of /metrics, in Prometheus' text format. It is for
