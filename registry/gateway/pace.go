@@ -85,15 +85,29 @@ func (w *pacedWriter) write(p []byte) (int, error) {
 	w.rc.SetWriteDeadline(w.pace.deadline(start, len(p))) // a writer without deadlines has no peer that stalls
 	n, err := w.ResponseWriter.Write(p)
 	w.pace.moved(n, time.Since(start))
+	w.rest(err)
 	return n, err
+}
+
+// rest takes the deadline away while the handler works: HTTP/2 ends a stream
+// whose deadline passes, whether or not anything waits to be sent.
+func (w *pacedWriter) rest(err error) {
+	if err == nil {
+		w.rc.SetWriteDeadline(time.Time{})
+	}
 }
 
 // Flush sends what is buffered.
 func (w *pacedWriter) Flush() {
-	if w.pace != nil {
-		w.rc.SetWriteDeadline(w.pace.deadline(time.Now(), paceChunk))
+	if w.pace == nil {
+		w.rc.Flush()
+		return
 	}
-	w.rc.Flush()
+	start := time.Now()
+	w.rc.SetWriteDeadline(w.pace.deadline(start, paceChunk))
+	err := w.rc.Flush()
+	w.pace.moved(0, time.Since(start))
+	w.rest(err)
 }
 
 // finish leaves what net/http still has to send after the handler as much time
@@ -133,13 +147,12 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	b.rc.SetReadDeadline(b.pace.deadline(start, 1))
 	n, err := b.ReadCloser.Read(p)
 	b.pace.moved(n, time.Since(start))
-	if err != nil && !b.done {
-		b.done = true
-		if err == io.EOF {
-			// From here on net/http reads ahead for the next request; a deadline
-			// would make it think that the client is gone.
-			b.rc.SetReadDeadline(time.Time{})
-		}
+	b.done = b.done || err != nil
+	if err == nil || err == io.EOF {
+		// Behind the body net/http reads ahead for the next request, and a deadline
+		// would make it think that the client is gone. With HTTP/2 a deadline that
+		// passes ends the body even while nobody reads.
+		b.rc.SetReadDeadline(time.Time{})
 	}
 	return n, orWait(err, b.ctx, b.share, n)
 }
