@@ -16,7 +16,7 @@ import (
 
 // checkEvery is how often the files are looked at, at most, when connections
 // come in: a renewed certificate is in use within this time.
-const checkEvery = 10 * time.Second
+var checkEvery = 10 * time.Second // a variable for its test
 
 // minVersion is TLS 1.2 (RFC 8446 leaves nothing older that is safe).
 const minVersion = tls.VersionTLS12
