@@ -31,7 +31,7 @@ func (h *Home) gateway(ctx context.Context) (*gateway.Gateway, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.front == nil {
-		if h.front, err = gateway.New(reg, store, h.Version, h.Log); err != nil {
+		if h.front, err = gateway.New(reg, store, gateway.Options{Version: h.Version, Log: h.Log}); err != nil {
 			return nil, err
 		}
 		h.private = h.front.Private()
