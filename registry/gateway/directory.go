@@ -62,6 +62,9 @@ type pageDataset struct {
 	Name, Version, Title, License, Terms, Statement string
 }
 
+// pageCache is for pages: what they say beside the data changes with the log.
+const pageCache = "public, max-age=600, stale-while-revalidate=86400"
+
 // shown bounds the statements that a page names.
 const shown = 5
 
@@ -71,6 +74,14 @@ const shown = 5
 // statements.
 func (g *content) directory(w *sealed, r *http.Request, q *request, c cid.Cid) {
 	ctx, h := r.Context(), w.Header()
+	found := g.notices.of(ctx, q.root)
+	etag := `"DirIndex-` + pageVersion + "-" + noticeVersion(found) + "_CID-" + c.String() + `"`
+	if none := r.Header["If-None-Match"]; len(none) > 0 && (matches(none, etag, false) || matches(none, `"`+c.String()+`"`, false)) {
+		h.Set("Etag", etag)
+		h.Set("Cache-Control", pageCache)
+		notModified(w)
+		return
+	}
 	if !q.slash && !(q.origin != "" && len(q.names) == 0) {
 		to := url.URL{Path: r.URL.Path + "/", RawQuery: r.URL.RawQuery}
 		at := to.EscapedPath()
@@ -100,16 +111,10 @@ func (g *content) directory(w *sealed, r *http.Request, q *request, c cid.Cid) {
 		Problem(w, r, g.log, err)
 		return
 	}
-	found := g.notices.of(ctx, q.root)
-	etag := `"DirIndex-` + pageVersion + "-" + g.noticeVersion(found) + "_CID-" + c.String() + `"`
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policyPage)
 	h.Set("Etag", etag)
-	h.Set("Cache-Control", "public, max-age=600, stale-while-revalidate=86400")
-	if none := r.Header["If-None-Match"]; len(none) > 0 && (matches(none, etag, false) || matches(none, `"`+c.String()+`"`, false)) {
-		notModified(w)
-		return
-	}
+	h.Set("Cache-Control", pageCache)
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
 		return
@@ -131,7 +136,7 @@ func (g *content) directory(w *sealed, r *http.Request, q *request, c cid.Cid) {
 }
 
 // noticeVersion changes when the page says something else about the dataset.
-func (g *content) noticeVersion(found *notice) string {
+func noticeVersion(found *notice) string {
 	if found == nil || len(found.datasets) == 0 {
 		return "0"
 	}

@@ -18,12 +18,13 @@ type span struct{ off, n uint64 }
 
 // parseRanges reads a Range header for a representation of size bytes, as
 // section 14.1.2 of RFC 9110 writes it. Without ranges and error, all of it is
-// to be sent: there is no header, or its unit is not bytes. A header that is
+// to be sent: there is no header, its unit is not bytes, or there is nothing to
+// take a range of (some clients send one always). A header that is
 // malformed is fault.Invalid; ranges none of which lies in the representation,
 // or too many, are errUnsatisfiable.
 func parseRanges(header string, size uint64) ([]span, error) {
 	unit, list, ok := strings.Cut(header, "=")
-	if header == "" || ok && !strings.EqualFold(textproto.TrimString(unit), "bytes") {
+	if header == "" || size == 0 || ok && !strings.EqualFold(textproto.TrimString(unit), "bytes") {
 		return nil, nil
 	}
 	if !ok {
