@@ -100,6 +100,19 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 	if q.format != "" && len(r.URL.Query().Get("format")) == 0 {
 		h.Set("Vary", "Accept")
 	}
+	if q.format != "" && q.format != rawType && !g.deny.empty() {
+		// What boxo and the CAR read is looked at block by block; this is so that
+		// nothing is sent before.
+		if steps, err := unixfs.Trace(r.Context(), g.guard, q.root, q.names); err == nil || errors.Is(err, fault.Gone) {
+			if err == nil {
+				err = g.deny.blocks(steps)
+			}
+			if err != nil {
+				Problem(w, r, g.log, err)
+				return
+			}
+		}
+	}
 	switch q.format {
 	case "", rawType:
 	case carType:
@@ -224,6 +237,12 @@ func (g *content) other(w *sealed, r *http.Request, o origin) {
 		r = r.WithContext(context.WithValue(ctx, boxo.GatewayHostnameKey, trustlessHost))
 	}
 	g.general.ServeHTTP(w, r)
+	if w.Header().Get("X-Stream-Error") != "" {
+		// boxo ends a TAR or CAR that it could not finish as if it were whole, with
+		// a word at its end.
+		w.Flush()
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // trustlessHost is a name for boxo of hosts that hand out only what can be
@@ -236,7 +255,7 @@ func (g *Gateway) general(c boxo.Config) http.Handler {
 	c.PublicGateways = map[string]*boxo.PublicGateway{trustlessHost: {Paths: []string{"/ipfs"}, NoDNSLink: true}}
 	c.NoDNSLink = true
 	c.DisableHTMLErrors = true
-	c.RetrievalTimeout = stall
+	c.RetrievalTimeout = 0 // it hides what came after the headers; the blocks are here, and readers are paced
 	c.MaxConcurrentRequests = maxConcurrent
 	c.MaxRequestDuration = maxDuration
 	return boxo.NewHandler(c, g.backend)
@@ -246,8 +265,6 @@ const (
 	// maxConcurrent bounds the requests for data that a face works on at once.
 	// Each holds at most three blocks of two MiB.
 	maxConcurrent = 256
-	// stall is how long boxo may go without a byte written.
-	stall = 30 * time.Second
 	// maxDuration bounds one answer of boxo: it knows no way to have none.
 	maxDuration = 7 * 24 * time.Hour
 )

@@ -221,8 +221,9 @@ type denylist struct {
 	path  string
 	rules atomic.Pointer[denyRules]
 
-	// seen is the file as it was read last; owned by look.
-	seen os.FileInfo
+	// seen is the file as it was read last, settled as it was looked at last;
+	// owned by look.
+	seen, settled os.FileInfo
 }
 
 // openDenylist reads the list at path; "" is a list without rules.
@@ -235,13 +236,19 @@ func openDenylist(path string) (*denylist, error) {
 	return d, err
 }
 
-// look reads the file if it is not the one read last.
+// look reads the file if it is not the one read last, and did not change since
+// the last look.
 func (d *denylist) look() (changed bool, err error) {
 	info, err := os.Stat(d.path)
 	if err != nil {
 		return false, fmt.Errorf("the denylist: %w", err)
 	}
-	if d.seen != nil && os.SameFile(d.seen, info) && d.seen.ModTime().Equal(info.ModTime()) && d.seen.Size() == info.Size() {
+	if sameFile(d.seen, info) {
+		return false, nil
+	}
+	// Somebody may be writing it: half a list would be in force for a while.
+	if last := d.settled; d.seen != nil && !sameFile(last, info) {
+		d.settled = info
 		return false, nil
 	}
 	f, err := os.Open(d.path)
@@ -263,6 +270,10 @@ func (d *denylist) look() (changed bool, err error) {
 	d.rules.Store(rules)
 	d.seen = info
 	return true, nil
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	return a != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
 // watch looks at the file until ctx ends.
@@ -304,6 +315,16 @@ func (d *denylist) check(root cid.Cid, names []string) error {
 	for i := 0; i <= len(names); i++ {
 		if r.denies(root, strings.Join(names[:i], "/")) {
 			return errDenied(root)
+		}
+	}
+	return nil
+}
+
+// blocks returns an error if one of the blocks on the way to some data is denied.
+func (d *denylist) blocks(way []cid.Cid) error {
+	for _, c := range way {
+		if err := d.block(c); err != nil {
+			return err
 		}
 	}
 	return nil

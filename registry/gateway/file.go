@@ -112,6 +112,8 @@ func (g *content) file(w *sealed, r *http.Request, q *request, c cid.Cid, name, 
 // sniffed is how much of a file's head tells its media type.
 const sniffed = 3072
 
+// sniff tells the media type from the head of a file. As much of it as can be
+// read is looked at: the rest of a damaged file is served all the same.
 func (g *content) sniff(ctx context.Context, c cid.Cid, size uint64) (string, error) {
 	if t := g.typed.get(c); t != "" {
 		// The caller has asked whether c is there for whom it serves.
@@ -120,6 +122,9 @@ func (g *content) sniff(ctx context.Context, c cid.Cid, size uint64) (string, er
 	var head []byte
 	if size > 0 {
 		s, err := g.open(ctx, c, span{0, min(size, sniffed)})
+		if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Unverified) {
+			return "application/octet-stream", nil
+		}
 		if err != nil {
 			return "", err
 		}
@@ -128,6 +133,9 @@ func (g *content) sniff(ctx context.Context, c cid.Cid, size uint64) (string, er
 			b, err := s.next()
 			if errors.Is(err, io.EOF) {
 				break
+			}
+			if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Unverified) {
+				return mimetype.Detect(head).String(), nil
 			}
 			if err != nil {
 				return "", err

@@ -260,3 +260,7 @@ func noise(seed byte, n int) string {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func foldID(name string) string { return string(foldtest.ID(name)) }
+
+func blockOf(c cid.Cid, b []byte) (block.Block, error) { return block.NewBlockWithCid(b, c) }

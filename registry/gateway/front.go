@@ -62,7 +62,7 @@ func route(path string) string {
 
 // front is what every request passes first: it gets an ID, is counted and
 // logged, and whatever panics below becomes a problem.
-func (g *Gateway) front(face string, next http.Handler) http.Handler {
+func (g *Gateway) front(face string, data *content, mux *http.ServeMux) http.Handler {
 	running := g.seen.running.WithLabelValues(face)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -99,13 +99,9 @@ func (g *Gateway) front(face string, next http.Handler) http.Handler {
 				panic(p)
 			}
 		}()
-		next.ServeHTTP(w, r)
-	})
-}
-
-// routes is mux, with problems for what no route takes.
-func (g *Gateway) routes(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if data.takes(w, r) {
+			return
+		}
 		h, pattern := mux.Handler(r)
 		if pattern == "" {
 			g.unknown(w, r, h)

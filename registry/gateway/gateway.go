@@ -114,8 +114,7 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 	if loopback {
 		hosts = append(slices.Clone(hosts), "localhost")
 	}
-	c := g.content("public", hosts, loopback)
-	return g.front("public", g.origins(c, g.routes(g.mux())))
+	return g.front("public", g.content("public", hosts, loopback), g.mux())
 }
 
 // Private returns the handler for the owner of the home: all of Public, the way
@@ -124,7 +123,7 @@ func (g *Gateway) Private() http.Handler {
 	mux := g.mux()
 	g.api.RegisterPrivate(mux, g.store)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics, promhttp.HandlerOpts{}))
-	return g.front("private", g.origins(g.content("private", nil, true), g.routes(mux)))
+	return g.front("private", g.content("private", nil, true), mux)
 }
 
 func (g *Gateway) content(face string, hosts []string, files bool) *content {
@@ -139,6 +138,7 @@ func (g *Gateway) mux() *http.ServeMux {
 	g.api.Register(mux)
 	mux.HandleFunc("GET /robots.txt", g.signals)
 	mux.HandleFunc("GET /.well-known/tdmrep.json", g.signals)
+	mux.HandleFunc("GET "+rslPath+"{cid}", g.rsl)
 	mux.HandleFunc("GET /checkpoint", g.checkpoint)
 	mux.HandleFunc("GET /tile/", g.tile)
 	mux.HandleFunc("GET /healthz", g.healthy)

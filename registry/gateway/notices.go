@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest/blocks"
+	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/index"
@@ -23,6 +23,9 @@ const (
 	// maxStatements bounds the statements of one root that are read. With more,
 	// the answer is as if one of the rest said no.
 	maxStatements = 2048
+	// maxTermsRead bounds the terms of one root that are read, in the same way:
+	// anybody may sign a statement about any root, each with terms of its own.
+	maxTermsRead = 4 << 20
 	// maxLinks bounds the Link headers of an answer.
 	maxLinks = 32
 	// maxListed bounds the datasets that robots.txt and tdmrep.json name.
@@ -30,15 +33,15 @@ const (
 )
 
 // A notice is what a machine must know before it uses the data of a root: where
-// its terms and its statements are, and which uses are reserved.
+// its terms and its statements are, and what they announce together.
 type notice struct {
+	terms.Announced
 	datasets []index.Dataset // newest first, at most maxLinks
 	terms    []cid.Cid       // of all, each once, at most maxLinks
-	usage    string          // Content-Usage; "" when nothing is said
-	reserved string          // tdm-reservation: "", "0", "1"
-	policy   string          // tdm-policy; "" means the terms
-	owner    cid.Cid         // the terms that reserve
 }
+
+// closed is the notice of data about which the answer could not be found.
+func closed() *notice { return &notice{Announced: terms.Announced{TrainAI: "n", Reserved: "1"}} }
 
 // notices keeps those of the roots that were asked for last. All of it is
 // forgotten when the index moves on.
@@ -76,7 +79,7 @@ func (n *notices) of(ctx context.Context, root cid.Cid) *notice {
 	}
 	found, err := n.read(ctx, root)
 	if err != nil {
-		return &notice{usage: "train-ai=n", reserved: "1"}
+		return closed()
 	}
 	n.mu.Lock()
 	if n.applied == applied {
@@ -108,12 +111,16 @@ func (n *notices) read(ctx context.Context, root cid.Cid) (*notice, error) {
 		return nil, err
 	}
 	out := &notice{datasets: all[:min(len(all), maxLinks)]}
-	var train, search string
+	var docs []*terms.Terms
 	seen := make(map[cid.Cid]bool)
+	read := 0
 	for _, d := range all {
 		c := d.Terms.Cid
 		if seen[c] {
 			continue
+		}
+		if cut = cut || read >= maxTermsRead; cut {
+			break
 		}
 		seen[c] = true
 		if len(out.terms) < maxLinks {
@@ -127,45 +134,13 @@ func (n *notices) read(ctx context.Context, root cid.Cid) (*notice, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := t.Signals
-		if s == nil {
-			continue
-		}
-		if s.AIPref != nil {
-			train, search = firmer(train, s.AIPref.TrainAI), firmer(search, s.AIPref.Search)
-		}
-		if s.TDMReservation != nil {
-			switch {
-			case *s.TDMReservation == 1 && out.reserved != "1":
-				out.reserved, out.policy, out.owner = "1", s.TDMPolicy, c
-			case out.reserved == "":
-				out.reserved = strconv.FormatInt(*s.TDMReservation, 10)
-			}
-		}
+		docs, read = append(docs, t), read+len(b)
 	}
+	out.Announced = terms.SignalsOf(docs...)
 	if cut {
-		train, out.reserved, out.owner = "n", "1", out.terms[0]
+		out.TrainAI, out.Reserved = "n", "1"
 	}
-	var usage []string
-	if train != "" {
-		usage = append(usage, "train-ai="+train)
-	}
-	if search != "" {
-		usage = append(usage, "search="+search)
-	}
-	out.usage = strings.Join(usage, ", ")
 	return out, nil
-}
-
-// firmer joins two preferences: any n wins, else any y.
-func firmer(a, b string) string {
-	if a == "n" || b == "n" {
-		return "n"
-	}
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // termsURL is where a terms document is read. site is request.site.
@@ -173,11 +148,15 @@ func termsURL(site string, c cid.Cid) string { return site + "/ipfs/" + c.String
 
 func statementURL(site string, c cid.Cid) string { return site + "/v1/statements/" + c.String() }
 
-func (n *notice) policyURL(site string) string {
-	if n.policy != "" || !n.owner.Defined() {
-		return n.policy
+// rslPath is where an RSL document about a root is, before the root's CID.
+const rslPath = "/.well-known/rsl/"
+
+// policy is the URL that a reservation refers to when its terms name none.
+func (n *notice) policy(site string) string {
+	if len(n.terms) == 0 {
+		return ""
 	}
-	return termsURL(site, n.owner)
+	return termsURL(site, n.terms[0])
 }
 
 // set writes what is known of the root of a request into the headers.
@@ -192,22 +171,32 @@ func (n *notices) set(h http.Header, r *http.Request, q *request) {
 	for _, d := range found.datasets {
 		h.Add("Link", "<"+statementURL(q.site, d.Statement.Cid)+`>; rel="describedby"; type="application/json"`)
 	}
-	if found.usage != "" {
-		h.Set("Content-Usage", found.usage)
+	if found.hasRSL() {
+		h.Add("Link", "<"+q.site+rslPath+q.root.String()+`>; rel="license"; type="`+terms.RSLType+`"`)
 	}
-	if found.reserved != "" {
-		h.Set("Tdm-Reservation", found.reserved)
-		if p := found.policyURL(q.site); found.reserved == "1" && p != "" {
-			h.Set("Tdm-Policy", p)
-		}
+	for _, f := range found.Headers(found.policy(q.site)) {
+		h.Set(f.Name, f.Value)
 	}
 }
 
-// A reservation is an element of /.well-known/tdmrep.json.
-type reservation struct {
-	Location    string `json:"location"`
-	Reservation int    `json:"tdm-reservation"`
-	Policy      string `json:"tdm-policy,omitempty"`
+func (n *notice) hasRSL() bool { return len(n.Permits)+len(n.Prohibits) > 0 || n.Payment != "" }
+
+// rsl answers with the RSL document of a root.
+func (g *Gateway) rsl(w http.ResponseWriter, r *http.Request) {
+	root, err := cid.Decode(r.PathValue("cid"))
+	if err != nil {
+		Problem(w, r, g.log, fault.New(fault.Invalid, "%s is no CID", fault.Quote(r.PathValue("cid"))))
+		return
+	}
+	var b []byte
+	if found := g.notices.of(r.Context(), root); found != nil {
+		b = found.RSL("/ipfs/"+root.String()+"/", found.policy(""))
+	}
+	if b == nil {
+		Problem(w, r, g.log, fault.New(fault.NotFound, "nothing is announced about %s", root))
+		return
+	}
+	send(w, terms.RSLType, "no-cache", b)
 }
 
 // signal is a notice about a path.
@@ -246,7 +235,7 @@ func (n *notices) listed(ctx context.Context) (out []signal, cut bool, err error
 		}
 	})
 	for _, root := range roots {
-		if found := n.of(ctx, root); found != nil && (found.usage != "" || found.reserved != "") {
+		if found := n.of(ctx, root); found != nil && (found.ContentUsage() != "" || found.Reserved != "") {
 			out = append(out, signal{"/ipfs/" + root.String() + "/", found})
 		}
 	}
@@ -264,7 +253,7 @@ func (g *Gateway) signals(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if cut {
-		list = append(list, signal{"/ipfs/", &notice{usage: "train-ai=n", reserved: "1"}})
+		list = append(list, signal{"/ipfs/", closed()})
 	}
 	sendSignals(w, r, list, "")
 }
@@ -280,16 +269,11 @@ func (g *content) rootSignals(w http.ResponseWriter, r *http.Request, o origin) 
 
 func sendSignals(w http.ResponseWriter, r *http.Request, list []signal, site string) {
 	if strings.HasSuffix(r.URL.Path, ".json") {
-		out := []reservation{}
+		out := []terms.TDMRule{}
 		for _, s := range list {
-			if s.reserved == "" {
-				continue
+			if rule, ok := s.TDMRule(s.path, s.policy(site)); ok {
+				out = append(out, rule)
 			}
-			e := reservation{Location: s.path}
-			if s.reserved == "1" {
-				e.Reservation, e.Policy = 1, s.policyURL(site)
-			}
-			out = append(out, e)
 		}
 		b, err := json.Marshal(out)
 		if err != nil {
@@ -300,9 +284,7 @@ func sendSignals(w http.ResponseWriter, r *http.Request, list []signal, site str
 	}
 	b := []byte("User-agent: *\nAllow: /\n")
 	for _, s := range list {
-		if s.usage != "" {
-			b = append(b, "Content-Usage: "+s.path+" "+s.usage+"\n"...)
-		}
+		b = append(b, s.Robots(s.path)...)
 	}
 	send(w, "text/plain; charset=utf-8", "no-cache", b)
 }

@@ -27,8 +27,8 @@ type Options struct {
 	Hosts []string
 	// Denylist is the path of a list of content that is not served, in the
 	// Compact Denylist Format (IPIP-383); "" means none. New fails when it cannot
-	// be read. It is read again when it changes; a new one that cannot be read
-	// leaves the last good one in force, and is logged.
+	// be read. It is read again when it has changed and was the same at two looks;
+	// one that cannot be read leaves the last good one in force, and is logged.
 	Denylist string
 	// DenylistEvery is how often the file is looked at; default 10 s.
 	DenylistEvery time.Duration

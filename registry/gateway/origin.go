@@ -69,27 +69,26 @@ func label32(c cid.Cid) (string, error) {
 	return "", fault.New(fault.Invalid, "the CID %s is too long for the name of a host", c)
 }
 
-// origins sends a request for data to content, be it below /ipfs or on an origin
-// of a root, and everything else to next. Paths of data are taken as they are
-// written, not cleaned.
-func (g *Gateway) origins(content *content, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o, err := originOf(r.Host, content.hosts)
-		switch {
-		case err != nil:
-			Problem(w, r, g.log, err)
-		case !o.root.Defined() && strings.HasPrefix(r.URL.Path, "/ipfs/"):
-			content.serve(w, r, o)
-		case !o.root.Defined():
-			next.ServeHTTP(w, r)
-		case o.move != "":
-			redirect(w, o.move+r.URL.RequestURI(), http.StatusMovedPermanently)
-		case r.URL.Path == "/robots.txt", r.URL.Path == "/.well-known/tdmrep.json":
-			content.rootSignals(w, r, o)
-		default:
-			content.serve(w, r, o)
-		}
-	})
+// takes answers a request for data, be it below /ipfs or on an origin of a root;
+// false leaves one for anything else to the routes. Paths of data are taken as
+// they are written, not cleaned.
+func (g *content) takes(w http.ResponseWriter, r *http.Request) bool {
+	o, err := originOf(r.Host, g.hosts)
+	switch {
+	case err != nil:
+		Problem(w, r, g.log, err)
+	case !o.root.Defined() && strings.HasPrefix(r.URL.Path, "/ipfs/"):
+		g.serve(w, r, o)
+	case !o.root.Defined():
+		return false
+	case o.move != "":
+		redirect(w, o.move+r.URL.RequestURI(), http.StatusMovedPermanently)
+	case r.URL.Path == "/robots.txt", r.URL.Path == "/.well-known/tdmrep.json":
+		g.rootSignals(w, r, o)
+	default:
+		g.serve(w, r, o)
+	}
+	return true
 }
 
 // redirect sends to a place that may be on another host, by the scheme that the

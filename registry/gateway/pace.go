@@ -52,6 +52,10 @@ func (w *sealed) WriteHeader(status int) {
 		w.seal = false
 		h := w.Header()
 		h.Del("Set-Cookie")
+		if status >= 400 {
+			drop(h)
+			h.Set("Cache-Control", "no-store")
+		}
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 		if h.Get("Content-Security-Policy") == "" {

@@ -93,6 +93,7 @@ func (h *Home) Serve(ctx context.Context, listen string, ready func(url string) 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return gateway.Serve(ctx, tcp, g.Public(addr.IP.IsLoopback()), h.Log) })
 	group.Go(func() error { return gateway.Serve(ctx, sock, h.private, h.Log) })
+	group.Go(func() error { g.Watch(ctx); return nil })
 	group.Go(func() error { return ready("http://" + addr.String()) })
 	return group.Wait()
 }
