@@ -18,11 +18,23 @@ const (
 	maxAmount = 38
 )
 
+// The uses that terms speak of, each commercial or not.
+const (
+	UseTrain         = "train"
+	UseFinetune      = "finetune"
+	UseEvaluate      = "evaluate"
+	UseRAG           = "rag" // retrieve passages while a model answers
+	UseDistill       = "distill-synthetic"
+	UseCopy          = "redistribute-verbatim"
+	UseDerive        = "redistribute-derived"
+	UseWeightsOpen   = "publish-weights-open"
+	UseWeightsClosed = "publish-weights-closed"
+)
+
 // Uses returns the closed list of uses.
 func Uses() []string { return slices.Clone(uses) }
 
-var uses = []string{"train", "finetune", "evaluate", "rag", "distill-synthetic", "redistribute-verbatim",
-	"redistribute-derived", "publish-weights-open", "publish-weights-closed"}
+var uses = []string{UseTrain, UseFinetune, UseEvaluate, UseRAG, UseDistill, UseCopy, UseDerive, UseWeightsOpen, UseWeightsClosed}
 
 // Validate reports everything that is wrong with t, as joined errors that each
 // have a path and are marked fault.Invalid. Whether a licence identifier is on

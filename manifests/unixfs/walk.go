@@ -196,6 +196,13 @@ func (w *walker) node(c cid.Cid) (n *node, size uint64, err error) {
 	if w.nodes++; w.nodes > w.l.Nodes {
 		return nil, 0, fault.New(fault.TooLarge, "more than %d structure blocks", w.l.Nodes)
 	}
+	if ns, ok := w.b.(Nodes); ok {
+		d, err := ns.Node(w.ctx, c)
+		if err != nil {
+			return nil, 0, err
+		}
+		return d.n, d.size, nil
+	}
 	b, err := w.b.Block(w.ctx, c)
 	if err != nil {
 		return nil, 0, err
@@ -431,38 +438,31 @@ func Check(ctx context.Context, b Blocks, root cid.Cid, l Limits, next func() (l
 // Resolve finds the entry at a path below root, "" being root itself. A path
 // that is not there is fault.NotFound. Symlinks are not followed.
 func Resolve(ctx context.Context, b Blocks, root cid.Cid, path string) (Entry, error) {
-	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults(), sizes: make(map[cid.Cid]measured)}
-	c := root
-	done := ""
-	for _, name := range strings.Split(path, "/") {
-		if name == "" {
-			continue
-		}
-		missing := fault.New(fault.NotFound, "there is no %s in %s", fault.Quote(name), fault.Quote("/"+done))
-		if c.Prefix().Codec == cid.Raw {
-			return Entry{}, missing
-		}
-		n, _, err := w.node(c)
-		if err != nil {
-			return Entry{}, at(done, err)
-		}
-		next, err := w.lookup(n, name, murmur3.Sum64([]byte(name)), 0)
-		if err != nil {
-			return Entry{}, at(done, err)
-		}
-		if !next.Defined() {
-			return Entry{}, missing
-		}
-		c = next
-		done = strings.TrimPrefix(done+"/"+name, "/")
+	names := slices.DeleteFunc(strings.Split(path, "/"), func(name string) bool { return name == "" })
+	steps, err := Trace(ctx, b, root, names)
+	if err != nil {
+		return Entry{}, err
 	}
+	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults(), sizes: make(map[cid.Cid]measured)}
 	var found Entry
 	stop := errors.New("found")
 	w.fn = func(e Entry) error { found = e; return stop }
-	if _, err := w.entry(done, c, 0); !errors.Is(err, stop) {
+	if _, err := w.entry(strings.Join(names, "/"), steps[len(names)], 0); !errors.Is(err, stop) {
 		return Entry{}, err
 	}
 	return found, nil
+}
+
+// step returns what a directory has under a name; cid.Undef for nothing.
+func (w *walker) step(c cid.Cid, name string) (cid.Cid, error) {
+	if c.Prefix().Codec == cid.Raw {
+		return cid.Undef, nil
+	}
+	n, _, err := w.node(c)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return w.lookup(n, name, murmur3.Sum64([]byte(name)), 0)
 }
 
 func (w *walker) lookup(n *node, name string, hash uint64, level int) (cid.Cid, error) {

@@ -20,7 +20,7 @@ func (g *Gateway) Admin(profiles bool) http.Handler {
 		mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return g.front.wrap("admin", mux, false)
+	return g.front.wrap("admin", nowhere{}, mux, false)
 }
 
 // health adds the routes that say how the server is.

@@ -15,5 +15,5 @@ func Front(o FrontOptions, mux *http.ServeMux, log *slog.Logger) (h http.Handler
 	if err != nil {
 		return nil, nil, err
 	}
-	return f.wrap("public", mux, true), metrics, nil
+	return f.wrap("public", nowhere{}, mux, true), metrics, nil
 }

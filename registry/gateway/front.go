@@ -71,9 +71,23 @@ type visit struct {
 	caller string  // the key, once it is known
 }
 
-// wrap puts the front before a mux. strangers says whether limits, origins and
-// authentication apply: the owner of the home passes without.
-func (f *front) wrap(face string, mux *http.ServeMux, strangers bool) http.Handler {
+// A place takes requests before the routes do, by their host or path.
+type place interface {
+	// owns reports whether the request is one for it.
+	owns(r *http.Request) bool
+	// takes answers a request that it owns, and returns false for any other.
+	takes(w http.ResponseWriter, r *http.Request) bool
+}
+
+// nowhere is a place that owns nothing.
+type nowhere struct{}
+
+func (nowhere) owns(*http.Request) bool                       { return false }
+func (nowhere) takes(http.ResponseWriter, *http.Request) bool { return false }
+
+// wrap puts the front before a place and a mux. strangers says whether limits,
+// origins and authentication apply: the owner of the home passes without.
+func (f *front) wrap(face string, data place, mux *http.ServeMux, strangers bool) http.Handler {
 	running := f.seen.running.WithLabelValues(face)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -85,22 +99,27 @@ func (f *front) wrap(face string, mux *http.ServeMux, strangers bool) http.Handl
 		pw := &pacedWriter{ResponseWriter: rw, rc: rc, ctx: r.Context()}
 		w := &recorder{ResponseWriter: pw}
 		w.Header().Set(api.RequestID, requestID(r, told || !strangers))
-		h, pattern := mux.Handler(r)
+		t := target{mux: mux, data: data, owned: data.owns(r)}
+		label := dataLabel
+		if !t.owned {
+			t.handler, t.pattern = mux.Handler(r)
+			label = routeLabel(t.pattern)
+		}
 		defer func() {
 			p := f.recovered(w, r, recover())
-			f.account(w, r, v, face, routeLabel(pattern), logName(addr), time.Since(start))
+			f.account(w, r, v, face, label, logName(addr), time.Since(start))
 			if p != nil {
 				panic(p)
 			}
 		}()
 		if !strangers {
-			f.route(w, r, mux, h, pattern)
+			f.route(w, r, t)
 			return
 		}
 		if err := f.shape(w, r); err != nil {
 			return
 		}
-		leave, ok := f.admit(w, r, v, addr, told)
+		leave, ok := f.admit(w, r, v, t, addr, told)
 		defer leave()
 		if !ok {
 			return
@@ -121,25 +140,47 @@ func (f *front) wrap(face string, mux *http.ServeMux, strangers bool) http.Handl
 			r.Body = body
 		}
 		f.origins.headers(w.Header(), r)
-		if preflight(r) && pattern == "" {
-			f.origins.answerPreflight(w, r)
-			return
-		}
 		if err := f.origins.check(r); err != nil {
 			Problem(w, r, f.log, err)
 			return
 		}
-		f.known(v, func(w http.ResponseWriter, r *http.Request) { f.route(w, r, mux, h, pattern) }).ServeHTTP(w, r)
+		f.known(v, t, func(w http.ResponseWriter, r *http.Request) { f.route(w, r, t) }).ServeHTTP(w, r)
 	})
 }
 
-// route hands a request to the route that takes it.
-func (f *front) route(w http.ResponseWriter, r *http.Request, mux *http.ServeMux, h http.Handler, pattern string) {
-	if pattern == "" {
-		f.unknown(w, r, h)
-		return
+// A target is who answers a request.
+type target struct {
+	data    place
+	owned   bool // data does
+	mux     *http.ServeMux
+	handler http.Handler // of the mux
+	pattern string       // of the mux; "" when no route takes the request
+}
+
+// health reports whether the request asks how the server is. Who asks that must
+// get an answer when the server is full, too.
+func (t target) health() bool {
+	switch t.pattern {
+	case "GET /livez", "GET /readyz", "GET /healthz":
+		return true
 	}
-	mux.ServeHTTP(w, r)
+	return false
+}
+
+// route hands a request to who answers it.
+func (f *front) route(w http.ResponseWriter, r *http.Request, t target) {
+	switch {
+	case t.owned:
+		if !t.data.takes(w, r) {
+			Problem(w, r, f.log, fault.New(fault.Internal, "nobody takes a request that is owned"))
+		}
+	case t.pattern == "" && preflight(r):
+		f.origins.answerPreflight(w, r)
+	case t.pattern == "":
+		f.unknown(w, r, t.handler)
+	default:
+		t.mux.ServeHTTP(w, r)
+	}
 }
 
 // requestID is how answer and log name a request. A proxy's own name is kept,
@@ -224,15 +265,11 @@ func (f *front) shape(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// health reports whether a path says how the server is. Those who ask must get
-// an answer when it is full, too.
-func health(path string) bool { return path == "/livez" || path == "/readyz" || path == "/healthz" }
-
 // admit takes a request from the rates and counts of its address and of the
 // server, or answers it. leave must be called in any case.
-func (f *front) admit(w http.ResponseWriter, r *http.Request, v *visit, addr netip.Addr, told bool) (leave func(), ok bool) {
+func (f *front) admit(w http.ResponseWriter, r *http.Request, v *visit, t target, addr netip.Addr, told bool) (leave func(), ok bool) {
 	leave = func() {}
-	if health(r.URL.Path) {
+	if t.health() {
 		return leave, true
 	}
 	if !told && r.Header.Get("X-Forwarded-For") != "" {
@@ -276,12 +313,12 @@ func (f *front) drop(w http.ResponseWriter, scope string, wait time.Duration, fo
 }
 
 // known finds out who is calling, and holds the caller to its rate.
-func (f *front) known(v *visit, next http.HandlerFunc) http.Handler {
+func (f *front) known(v *visit, t target, next http.HandlerFunc) http.Handler {
 	if f.opts.Auth == nil || f.opts.Caller == nil {
 		return next
 	}
 	return f.opts.Auth(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if v.caller = f.opts.Caller(r.Context()); v.caller != "" && !health(r.URL.Path) {
+		if v.caller = f.opts.Caller(r.Context()); v.caller != "" && !t.health() {
 			c := f.clients.get("key "+v.caller, f.limits.PerKey, -1)
 			if wait := c.take(w.Header(), scopeKey); wait > 0 {
 				f.drop(w, scopeKey, wait, "too many requests of this key")

@@ -48,8 +48,8 @@ func front(t *testing.T, o gateway.FrontOptions, mux *http.ServeMux) http.Handle
 	return h
 }
 
-// ask sends a request from an address and returns the answer.
-func ask(h http.Handler, from, method, target string, edit func(*http.Request)) *httptest.ResponseRecorder {
+// knock sends a request from an address and returns the answer.
+func knock(h http.Handler, from, method, target string, edit func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	r.RemoteAddr = net.JoinHostPort(from, "4242")
 	if edit != nil {
@@ -75,7 +75,7 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int) {
 func TestRatePerAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := front(t, gateway.FrontOptions{Limits: gateway.Limits{PerAddress: gateway.Rate{PerSecond: 1, Burst: 3}}}, routes())
-		get := func(from string) *httptest.ResponseRecorder { return ask(h, from, "GET", "/thing/1", nil) }
+		get := func(from string) *httptest.ResponseRecorder { return knock(h, from, "GET", "/thing/1", nil) }
 		for i := range 3 {
 			w := get("192.0.2.1")
 			if want := fmt.Sprintf(`"address";r=%d;t=%d`, 2-i, i+1); w.Code != 200 || w.Header().Get("RateLimit") != want {
@@ -90,7 +90,7 @@ func TestRatePerAddress(t *testing.T) {
 		if w := get("192.0.2.2"); w.Code != 200 {
 			t.Errorf("another address: %d", w.Code)
 		}
-		if w := ask(h, "192.0.2.1", "GET", "/readyz", nil); w.Code != 200 {
+		if w := knock(h, "192.0.2.1", "GET", "/readyz", nil); w.Code != 200 {
 			t.Errorf("health: %d", w.Code)
 		}
 		time.Sleep(time.Second)
@@ -110,7 +110,7 @@ func TestRatePerAddress(t *testing.T) {
 
 func TestRateMemoryIsBounded(t *testing.T) {
 	h := front(t, gateway.FrontOptions{Limits: gateway.Limits{PerAddress: gateway.Rate{PerSecond: 1e-9, Burst: 1}, Clients: 2}}, routes())
-	get := func(from string) int { return ask(h, from, "GET", "/thing/1", nil).Code }
+	get := func(from string) int { return knock(h, from, "GET", "/thing/1", nil).Code }
 	for _, c := range []struct {
 		from string
 		want int
@@ -141,7 +141,7 @@ func TestRatePerKey(t *testing.T) {
 		key, from string
 		want      int
 	}{{"a", "192.0.2.1", 200}, {"a", "192.0.2.2", 429}, {"b", "192.0.2.2", 200}, {"", "192.0.2.2", 200}, {"", "192.0.2.2", 200}} {
-		w := ask(h, c.from, "GET", "/thing/1", func(r *http.Request) { r.Header.Set("Key", c.key) })
+		w := knock(h, c.from, "GET", "/thing/1", func(r *http.Request) { r.Header.Set("Key", c.key) })
 		if w.Code != c.want {
 			t.Errorf("%d: key %q: %d, want %d", i, c.key, w.Code, c.want)
 		}
@@ -157,24 +157,24 @@ func TestRunning(t *testing.T) {
 	h := front(t, gateway.FrontOptions{Limits: gateway.Limits{Running: 3, RunningPerAddress: 2}}, mux)
 	var wg sync.WaitGroup
 	start := func(from string) {
-		wg.Go(func() { ask(h, from, "GET", "/hold", nil) })
+		wg.Go(func() { knock(h, from, "GET", "/hold", nil) })
 		<-entered
 	}
 	start("192.0.2.1")
 	start("192.0.2.1")
-	wantProblem(t, ask(h, "192.0.2.1", "GET", "/thing/1", nil), http.StatusTooManyRequests)
+	wantProblem(t, knock(h, "192.0.2.1", "GET", "/thing/1", nil), http.StatusTooManyRequests)
 	start("192.0.2.2")
-	w := ask(h, "192.0.2.3", "GET", "/thing/1", nil)
+	w := knock(h, "192.0.2.3", "GET", "/thing/1", nil)
 	wantProblem(t, w, http.StatusServiceUnavailable)
 	if w.Header().Get("Retry-After") == "" {
 		t.Error("503 without Retry-After")
 	}
-	if w := ask(h, "192.0.2.3", "GET", "/readyz", nil); w.Code != 200 {
+	if w := knock(h, "192.0.2.3", "GET", "/readyz", nil); w.Code != 200 {
 		t.Errorf("health of a full server: %d", w.Code)
 	}
 	close(hold)
 	wg.Wait()
-	if w := ask(h, "192.0.2.1", "GET", "/thing/1", nil); w.Code != 200 {
+	if w := knock(h, "192.0.2.1", "GET", "/thing/1", nil); w.Code != 200 {
 		t.Errorf("after they ended: %d", w.Code)
 	}
 }
@@ -200,7 +200,7 @@ func TestForwarded(t *testing.T) {
 		{"127.0.0.1", nil, 200}, {"127.0.0.1", nil, 200}, // exempt
 		{"127.0.0.1", []string{"192.0.2.55"}, 200}, {"127.0.0.1", []string{"192.0.2.56"}, 429}, // a proxy that nobody named
 	} {
-		w := ask(h, c.from, "GET", "/thing/1", func(r *http.Request) { r.Header["X-Forwarded-For"] = c.xff })
+		w := knock(h, c.from, "GET", "/thing/1", func(r *http.Request) { r.Header["X-Forwarded-For"] = c.xff })
 		if w.Code != c.want {
 			t.Errorf("%d: from %s for %q: %d, want %d", i, c.from, c.xff, w.Code, c.want)
 		}
@@ -217,7 +217,7 @@ func TestRequestID(t *testing.T) {
 		{"10.0.0.1", "abc-DEF_12.3", true}, {"10.0.0.1", "short", false}, {"10.0.0.1", strings.Repeat("a", 65), false},
 		{"10.0.0.1", "with space", false}, {"10.0.0.1", "ünicodeünicode", false}, {"192.0.2.1", "abc-DEF_12.3", false},
 	} {
-		got := ask(h, c.from, "GET", "/thing/1", func(r *http.Request) { r.Header.Set("X-Request-Id", c.id) }).Header().Get("X-Request-Id")
+		got := knock(h, c.from, "GET", "/thing/1", func(r *http.Request) { r.Header.Set("X-Request-Id", c.id) }).Header().Get("X-Request-Id")
 		if c.kept != (got == c.id) || !c.kept && !made.MatchString(got) {
 			t.Errorf("%q from %s becomes %q", c.id, c.from, got)
 		}
@@ -229,23 +229,23 @@ func TestShape(t *testing.T) {
 	body := func(s string, length int64) func(*http.Request) {
 		return func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader(s)), length }
 	}
-	wantProblem(t, ask(h, "192.0.2.1", "GET", "/thing/"+strings.Repeat("a", 100), nil), 414)
-	wantProblem(t, ask(h, "192.0.2.1", "POST", "/thing", body("12345678901", 11)), 413)
-	if w := ask(h, "192.0.2.1", "POST", "/thing", body("12345678901", -1)); w.Code != 400 || !strings.Contains(w.Body.String(), "too large") {
+	wantProblem(t, knock(h, "192.0.2.1", "GET", "/thing/"+strings.Repeat("a", 100), nil), 414)
+	wantProblem(t, knock(h, "192.0.2.1", "POST", "/thing", body("12345678901", 11)), 413)
+	if w := knock(h, "192.0.2.1", "POST", "/thing", body("12345678901", -1)); w.Code != 400 || !strings.Contains(w.Body.String(), "too large") {
 		t.Errorf("a chunked body beyond the limit: %d %s", w.Code, w.Body)
 	}
-	if w := ask(h, "192.0.2.1", "POST", "/thing", body("1234567890", 10)); w.Code != 200 || w.Body.String() != "10" {
+	if w := knock(h, "192.0.2.1", "POST", "/thing", body("1234567890", 10)); w.Code != 200 || w.Body.String() != "10" {
 		t.Errorf("a body at the limit: %d %s", w.Code, w.Body)
 	}
-	w := ask(h, "192.0.2.1", "POST", "/thing", func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") })
+	w := knock(h, "192.0.2.1", "POST", "/thing", func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") })
 	wantProblem(t, w, 415)
-	wantProblem(t, ask(h, "192.0.2.1", "GET", "/nothing", nil), 404)
-	w = ask(h, "192.0.2.1", "DELETE", "/thing", nil)
+	wantProblem(t, knock(h, "192.0.2.1", "GET", "/nothing", nil), 404)
+	w = knock(h, "192.0.2.1", "DELETE", "/thing", nil)
 	wantProblem(t, w, 405)
 	if w.Header().Get("Allow") != "POST" {
 		t.Errorf("Allow: %q", w.Header().Get("Allow"))
 	}
-	wantProblem(t, ask(h, "192.0.2.1", "GET", "/panic", nil), 500)
+	wantProblem(t, knock(h, "192.0.2.1", "GET", "/panic", nil), 500)
 }
 
 func TestOrigins(t *testing.T) {
@@ -260,20 +260,20 @@ func TestOrigins(t *testing.T) {
 	}
 	for _, o := range []gateway.FrontOptions{{TrustedOrigins: []string{good}}, {ReadOrigins: []string{"*"}, TrustedOrigins: []string{good}}} {
 		h := front(t, o, routes())
-		if got := ask(h, "192.0.2.1", "GET", "/thing/1", from(other)).Header().Get("Access-Control-Allow-Origin"); got != "*" {
+		if got := knock(h, "192.0.2.1", "GET", "/thing/1", from(other)).Header().Get("Access-Control-Allow-Origin"); got != "*" {
 			t.Errorf("a read: %q", got)
 		}
-		wantProblem(t, ask(h, "192.0.2.1", "POST", "/thing", from(other)), 403)
-		wantProblem(t, ask(h, "192.0.2.1", "POST", "/thing", from("null")), 403)
-		wantProblem(t, ask(h, "192.0.2.1", "POST", "/thing", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }), 403)
-		if w := ask(h, "192.0.2.1", "POST", "/thing", from(good)); w.Code != 200 || w.Header().Get("Access-Control-Allow-Origin") != good {
+		wantProblem(t, knock(h, "192.0.2.1", "POST", "/thing", from(other)), 403)
+		wantProblem(t, knock(h, "192.0.2.1", "POST", "/thing", from("null")), 403)
+		wantProblem(t, knock(h, "192.0.2.1", "POST", "/thing", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }), 403)
+		if w := knock(h, "192.0.2.1", "POST", "/thing", from(good)); w.Code != 200 || w.Header().Get("Access-Control-Allow-Origin") != good {
 			t.Errorf("a write of a trusted page: %d, %q", w.Code, w.Header().Get("Access-Control-Allow-Origin"))
 		}
-		if w := ask(h, "192.0.2.1", "POST", "/thing", nil); w.Code != 200 {
+		if w := knock(h, "192.0.2.1", "POST", "/thing", nil); w.Code != 200 {
 			t.Errorf("a write of no page: %d", w.Code)
 		}
 		for origin, want := range map[string]string{other: "GET, HEAD", good: "GET, HEAD, POST, PUT, DELETE"} {
-			w := ask(h, "192.0.2.1", "OPTIONS", "/thing/1", from(origin, "Access-Control-Request-Method", "GET"))
+			w := knock(h, "192.0.2.1", "OPTIONS", "/thing/1", from(origin, "Access-Control-Request-Method", "GET"))
 			if w.Code != 204 || w.Header().Get("Access-Control-Allow-Methods") != want || w.Header().Get("Access-Control-Allow-Credentials") != "" {
 				t.Errorf("preflight of %s: %d %v", origin, w.Code, w.Header())
 			}
@@ -281,7 +281,7 @@ func TestOrigins(t *testing.T) {
 	}
 	h := front(t, gateway.FrontOptions{ReadOrigins: []string{good}}, routes())
 	for origin, want := range map[string]string{good: good, other: ""} {
-		w := ask(h, "192.0.2.1", "GET", "/thing/1", from(origin))
+		w := knock(h, "192.0.2.1", "GET", "/thing/1", from(origin))
 		if got := w.Header().Get("Access-Control-Allow-Origin"); got != want || w.Header().Get("Vary") != "Origin" {
 			t.Errorf("a read of %s where only %s may: %q, Vary %q", origin, good, got, w.Header().Get("Vary"))
 		}
@@ -295,7 +295,7 @@ func TestOrigins(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	var b bytes.Buffer
 	h := front(t, gateway.FrontOptions{AccessLog: slog.New(slog.NewJSONHandler(&b, nil))}, routes())
-	ask(h, "192.0.2.77", "GET", "/thing/1?token=secret1", func(r *http.Request) {
+	knock(h, "192.0.2.77", "GET", "/thing/1?token=secret1", func(r *http.Request) {
 		r.Header.Set("Authorization", "Bearer secret2")
 		r.Header.Set("Cookie", "secret3")
 		r.URL.User = nil
@@ -313,7 +313,7 @@ func TestAccessLog(t *testing.T) {
 		t.Errorf("the line says too much: %s", b.String())
 	}
 	b.Reset()
-	ask(h, "2001:db8:1:2::3", "GET", "/thing/%0a%1b%5b31m%e2%80%ae"+strings.Repeat("x", 2000), nil)
+	knock(h, "2001:db8:1:2::3", "GET", "/thing/%0a%1b%5b31m%e2%80%ae"+strings.Repeat("x", 2000), nil)
 	if s := strings.TrimSuffix(b.String(), "\n"); len(s) > 1500 || strings.ContainsAny(s, "\n\x1b") || strings.Contains(s, "\u202e") || !strings.Contains(s, `"2001:db8:1::/48"`) {
 		t.Errorf("%d bytes: %q", len(s), s)
 	}
@@ -325,9 +325,9 @@ func TestMetricsHaveNoPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 50 {
-		ask(h, "192.0.2.1", "GET", fmt.Sprintf("/thing/%d", i), nil)
-		ask(h, "192.0.2.1", "GET", fmt.Sprintf("/nothing/%d", i), nil)
-		ask(h, "192.0.2.1", fmt.Sprintf("M%d", i), "/thing/1", nil)
+		knock(h, "192.0.2.1", "GET", fmt.Sprintf("/thing/%d", i), nil)
+		knock(h, "192.0.2.1", "GET", fmt.Sprintf("/nothing/%d", i), nil)
+		knock(h, "192.0.2.1", fmt.Sprintf("M%d", i), "/thing/1", nil)
 	}
 	all, err := metrics.Gather()
 	if err != nil {

@@ -62,6 +62,10 @@ func methodLabel(m string) string {
 	return "other"
 }
 
+// dataLabel is the route of what is served by CID, below /ipfs and on origins of
+// roots.
+const dataLabel = "/ipfs/"
+
 // routeLabel is a pattern of a mux without its method.
 func routeLabel(pattern string) string {
 	if pattern == "" {

@@ -46,6 +46,7 @@ type Config struct {
 	TrustedProxies List      `yaml:"trustedProxies" doc:"addresses or networks of reverse proxies whose X-Forwarded-For and X-Request-Id are believed; \"unix\" stands for unix sockets"`
 	Admin          Admin     `yaml:"admin" doc:"metrics, health and profiles for operators"`
 	TLS            TLS       `yaml:"tls" doc:"HTTPS on every TCP address of listen; without it cairn speaks plain HTTP, for a reverse proxy or this machine"`
+	Gateway        Gateway   `yaml:"gateway" doc:"how data is served"`
 	Limits         Limits    `yaml:"limits" doc:"what strangers are held to; 0 is no limit where nothing else is said"`
 	CORS           CORS      `yaml:"cors" doc:"what pages of other web sites may do"`
 	AccessLog      AccessLog `yaml:"accessLog" doc:"a line per request: no query, no header, no token; the client's network, not its address"`
@@ -74,6 +75,12 @@ type ACME struct {
 	Cache     string `yaml:"cache" default:"acme" doc:"folder for account and certificates; relative to the home"`
 }
 
+// Gateway is how data is served.
+type Gateway struct {
+	Hosts    List   `yaml:"hosts" doc:"DNS names under which each root has an origin of its own, CID.ipfs.HOST; beyond this machine, files and pages are served there and nowhere else"`
+	Denylist string `yaml:"denylist" doc:"file with content that is not served, in the Compact Denylist Format; read again when it changes; relative to the home"`
+}
+
 // Limits are those of gateway.Limits and gateway.ServerOptions.
 type Limits struct {
 	Connections        int      `yaml:"connections" default:"4096" min:"1" max:"1000000" unit:"connections" doc:"open at once on each listener; never more than half of the process's descriptors"`
@@ -95,7 +102,7 @@ type Limits struct {
 
 // CORS is what pages of other origins may do.
 type CORS struct {
-	Origins        List `yaml:"origins" default:"*" doc:"origins whose pages may read; * is any"`
+	Origins        List `yaml:"origins" default:"*" doc:"origins whose pages may read answers of /v1 and the log; * is any. Data under /ipfs is for all"`
 	TrustedOrigins List `yaml:"trustedOrigins" doc:"origins whose pages may also write: https://host[:port]"`
 }
 

@@ -20,24 +20,31 @@ import (
 	"github.com/cairn-registry/cairn/registry/gateway"
 )
 
-// frontOptions are what the config says strangers have to pass.
-func (h *Home) frontOptions() (gateway.FrontOptions, error) {
+// gatewayOptions are what the config says of the gateway.
+func (h *Home) gatewayOptions() (gateway.Options, error) {
 	c := h.Config
 	proxies, isUnix, err := prefixes("trustedProxies", c.TrustedProxies)
 	if err != nil {
-		return gateway.FrontOptions{}, err
+		return gateway.Options{}, err
 	}
 	exempt, _, err := prefixes("limits.exempt", c.Limits.Exempt)
 	if err != nil {
-		return gateway.FrontOptions{}, err
+		return gateway.Options{}, err
 	}
-	return gateway.FrontOptions{
-		Limits:         limits(c.Limits, exempt),
-		Proxies:        gateway.Proxies{Prefixes: proxies, Unix: isUnix},
-		ReadOrigins:    c.CORS.Origins,
-		TrustedOrigins: c.CORS.TrustedOrigins,
-		AccessLog:      h.AccessLog,
-	}, nil
+	o := gateway.Options{
+		Version: h.Version, Log: h.Log, Hosts: c.Gateway.Hosts,
+		Front: gateway.FrontOptions{
+			Limits:         limits(c.Limits, exempt),
+			Proxies:        gateway.Proxies{Prefixes: proxies, Unix: isUnix},
+			ReadOrigins:    c.CORS.Origins,
+			TrustedOrigins: c.CORS.TrustedOrigins,
+			AccessLog:      h.AccessLog,
+		},
+	}
+	if c.Gateway.Denylist != "" {
+		o.Denylist = inHome(h.Dir, c.Gateway.Denylist)
+	}
+	return o, nil
 }
 
 // limits says in the gateway's words what the config says: there 0 is the
@@ -87,8 +94,8 @@ func OpenAccessLog(dir string, c config.AccessLog, other *slog.Logger) (log *slo
 // Serve answers requests until ctx ends: strangers on the addresses of the
 // config's listen, read-only; operators on admin.listen; the owner of the home
 // on its socket. ready is called with the base URLs, in the order of listen,
-// once all accept connections. Files under /ipfs are served, beside blocks and
-// CARs, on loopback addresses only. A home without a log is fault.NotFound, an
+// once all accept connections. Files are served, beside blocks and CARs, on
+// loopback addresses and on the origins of gateway.hosts only. A home without a log is fault.NotFound, an
 // address that is taken fault.Conflict.
 //
 // When ctx ends, /readyz answers 503 at once. After shutdown.delay no more
@@ -139,6 +146,7 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 		serve(inside, insiders, ln, g.Admin(h.Config.Admin.Pprof), nil)
 	}
 	serve(inside, insiders, s.socket, h.private, nil)
+	insiders.Go(func() error { g.Watch(inside); return nil })
 
 	err = ready(s.urls())
 	if err == nil {

@@ -30,11 +30,11 @@ func (h *Home) gateway(ctx context.Context) (*gateway.Gateway, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.front == nil {
-		o, err := h.frontOptions()
+		o, err := h.gatewayOptions()
 		if err != nil {
 			return nil, err
 		}
-		if h.front, err = gateway.New(reg, store, h.Version, h.Log, o); err != nil {
+		if h.front, err = gateway.New(reg, store, o); err != nil {
 			return nil, err
 		}
 		h.private = h.front.Private()
