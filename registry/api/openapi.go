@@ -31,7 +31,7 @@ func (a *API) registerOpenAPI(mux *http.ServeMux) {
 
 // mounted reports whether mux has the route that o describes.
 func mounted(mux *http.ServeMux, o operation) bool {
-	r, err := http.NewRequest(o.method, strings.NewReplacer("{", "", "}", "", "...", "").Replace(o.path), nil)
+	r, err := http.NewRequest(o.method, strings.NewReplacer("{", "", "...}", "/more", "}", "").Replace(o.path), nil)
 	if err != nil {
 		return false
 	}
@@ -107,11 +107,11 @@ func (s *schemas) operation(o operation) object {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	out := object{
-		"operationId": o.id,
-		"summary":     o.about,
-		"responses":   object{strconv.Itoa(status): good, "default": object{"$ref": "#/components/responses/Problem"}},
+	answers := object{strconv.Itoa(status): good, "default": object{"$ref": "#/components/responses/Problem"}}
+	for _, also := range o.also {
+		answers[strconv.Itoa(also)] = object{"description": http.StatusText(also) + "."}
 	}
+	out := object{"operationId": o.id, "summary": o.about, "responses": answers}
 	if params != nil {
 		out["parameters"] = params
 	}

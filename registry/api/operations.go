@@ -16,6 +16,7 @@ type operation struct {
 	answer       any    // of status: a value of its type; nil for none
 	answerType   string // its media type, where that is not JSON
 	status       int    // of a good answer; 0 is 200
+	also         []int  // other good answers, without a body that matters
 	owner        bool   // for the owner of the home alone, on its socket
 }
 
@@ -60,7 +61,8 @@ var operations = []operation{
 		parameter{name: "source", about: "a CID or URL that it declares as source"}, parameter{name: "latest", about: "true: newest versions only"},
 	), answer: wire.Page{}},
 	{method: "GET", path: "/v1/datasets/{publisher}/{name}", id: "history", about: "The versions of a name, newest first.", query: page, answer: wire.Page{}},
-	{method: "GET", path: "/v1/datasets/{publisher}/{name}/{version}", id: "version", about: "One version of a name.", answer: wire.Page{}},
+	{method: "GET", path: "/v1/datasets/{publisher}/{name}/{version}", id: "version", about: "One version of a name; a segment that is no version leads to the data below it.", answer: wire.Page{}, also: []int{302}},
+	{method: "GET", path: "/v1/datasets/{publisher}/{name}/{path...}", id: "data", about: "Leads to the data of a name, or of name@version, under /ipfs.", status: 302},
 	{method: "GET", path: "/v1/resolve", id: "resolve", about: "What a reference names: a name, a statement, a manifest or a root.", query: []parameter{
 		{name: "ref", about: "did or handle / name [@version], or a CID", required: true},
 	}, answer: wire.Resolution{}},

@@ -248,7 +248,7 @@ func TestShape(t *testing.T) {
 	wantProblem(t, knock(h, "192.0.2.1", "GET", "/panic", nil), 500)
 }
 
-func TestOrigins(t *testing.T) {
+func TestPagesOfOthers(t *testing.T) {
 	const good, other = "https://good.example", "https://other.example"
 	from := func(origin string, more ...string) func(*http.Request) {
 		return func(r *http.Request) {

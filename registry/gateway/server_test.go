@@ -22,8 +22,8 @@ import (
 // of a test.
 var brisk = gateway.Limits{MinRate: 64 << 10, Grace: 300 * time.Millisecond}
 
-// serve serves a handler on loopback until the test ends, or stop is called.
-func serve(t *testing.T, h http.Handler, o gateway.ServerOptions) (addr string, stop func() error) {
+// listen serves a handler on loopback until the test ends, or stop is called.
+func listen(t *testing.T, h http.Handler, o gateway.ServerOptions) (addr string, stop func() error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +70,7 @@ func closed(c net.Conn) (int64, error) {
 func TestSlowSender(t *testing.T) {
 	mux := routes()
 	mux.HandleFunc("POST /unread", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "no") })
-	addr, _ := serve(t, front(t, gateway.FrontOptions{Limits: brisk}, mux), gateway.ServerOptions{HeaderTimeout: 300 * time.Millisecond})
+	addr, _ := listen(t, front(t, gateway.FrontOptions{Limits: brisk}, mux), gateway.ServerOptions{HeaderTimeout: 300 * time.Millisecond})
 	for _, head := range []string{
 		"POST /thing HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
 		"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
@@ -112,7 +112,7 @@ func TestStalledReader(t *testing.T) {
 			}
 		}
 	})
-	addr, _ := serve(t, front(t, gateway.FrontOptions{Limits: brisk}, mux), gateway.ServerOptions{})
+	addr, _ := listen(t, front(t, gateway.FrontOptions{Limits: brisk}, mux), gateway.ServerOptions{})
 	c := dial(t, addr)
 	io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-finished
@@ -205,7 +205,7 @@ func secure(t *testing.T, h http.Handler) (url string, c *http.Client) {
 	lender := httptest.NewUnstartedServer(nil) // lends its certificate
 	lender.StartTLS()
 	t.Cleanup(lender.Close)
-	addr, _ := serve(t, h, gateway.ServerOptions{TLS: &tls.Config{Certificates: lender.TLS.Certificates}})
+	addr, _ := listen(t, h, gateway.ServerOptions{TLS: &tls.Config{Certificates: lender.TLS.Certificates}})
 	tr := lender.Client().Transport.(*http.Transport).Clone()
 	tr.Protocols = new(http.Protocols)
 	tr.Protocols.SetHTTP1(true)
@@ -230,7 +230,7 @@ func TestDrain(t *testing.T) {
 	})
 	h := front(t, gateway.FrontOptions{}, mux)
 
-	addr, stop := serve(t, h, gateway.ServerOptions{})
+	addr, stop := listen(t, h, gateway.ServerOptions{})
 	c := dial(t, addr)
 	io.WriteString(c, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
@@ -256,7 +256,7 @@ func TestDrain(t *testing.T) {
 	}
 
 	entered = make(chan struct{})
-	addr, stop = serve(t, h, gateway.ServerOptions{Drain: 50 * time.Millisecond})
+	addr, stop = listen(t, h, gateway.ServerOptions{Drain: 50 * time.Millisecond})
 	c = dial(t, addr)
 	io.WriteString(c, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
@@ -271,7 +271,7 @@ func TestDrain(t *testing.T) {
 // TestConnectionsAreBounded: no more than the limit are served; the next gets
 // its turn when one goes.
 func TestConnectionsAreBounded(t *testing.T) {
-	addr, _ := serve(t, front(t, gateway.FrontOptions{}, routes()), gateway.ServerOptions{Connections: 2})
+	addr, _ := listen(t, front(t, gateway.FrontOptions{}, routes()), gateway.ServerOptions{Connections: 2})
 	get := func(c net.Conn) { io.WriteString(c, "GET /thing/1 HTTP/1.1\r\nHost: x\r\n\r\n") }
 	answered := func(c net.Conn) error {
 		_, err := http.ReadResponse(bufio.NewReader(c), nil)
