@@ -109,9 +109,11 @@ func (m *memory) directory(t testing.TB, entries map[string]format.Node, sharded
 }
 
 // judge is boxo's handler over the same blocks, as it comes.
-func (m *memory) judge(t testing.TB) http.Handler {
+func (m *memory) judge(t testing.TB) http.Handler { return boxoOver(t, m.Blockstore) }
+
+func boxoOver(t testing.TB, bs blockstore.Blockstore) http.Handler {
 	t.Helper()
-	backend, err := boxo.NewBlocksBackend(blockservice.New(m.Blockstore, offline.Exchange(m.Blockstore)))
+	backend, err := boxo.NewBlocksBackend(blockservice.New(bs, offline.Exchange(bs)))
 	if err != nil {
 		t.Fatal(err)
 	}

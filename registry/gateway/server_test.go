@@ -45,7 +45,7 @@ func listen(t *testing.T, h http.Handler, o gateway.ServerOptions) (addr string,
 	return ln.Addr().String(), stop
 }
 
-func dial(t *testing.T, addr string) net.Conn {
+func connect(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -79,7 +79,7 @@ func TestSlowSender(t *testing.T) {
 	} {
 		t.Run(strings.Fields(head)[1], func(t *testing.T) {
 			t.Parallel()
-			c := dial(t, addr)
+			c := connect(t, addr)
 			io.WriteString(c, head)
 			done := make(chan error, 1)
 			go func() { _, err := closed(c); done <- err }()
@@ -113,7 +113,7 @@ func TestStalledReader(t *testing.T) {
 		}
 	})
 	addr, _ := listen(t, front(t, gateway.FrontOptions{Limits: brisk}, mux), gateway.ServerOptions{})
-	c := dial(t, addr)
+	c := connect(t, addr)
 	io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-finished
 	if !ended.Load() {
@@ -231,7 +231,7 @@ func TestDrain(t *testing.T) {
 	h := front(t, gateway.FrontOptions{}, mux)
 
 	addr, stop := listen(t, h, gateway.ServerOptions{})
-	c := dial(t, addr)
+	c := connect(t, addr)
 	io.WriteString(c, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
 	stopped := make(chan error, 1)
@@ -257,7 +257,7 @@ func TestDrain(t *testing.T) {
 
 	entered = make(chan struct{})
 	addr, stop = listen(t, h, gateway.ServerOptions{Drain: 50 * time.Millisecond})
-	c = dial(t, addr)
+	c = connect(t, addr)
 	io.WriteString(c, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
 	if err := stop(); err != nil {
@@ -277,7 +277,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		_, err := http.ReadResponse(bufio.NewReader(c), nil)
 		return err
 	}
-	a, b, third := dial(t, addr), dial(t, addr), dial(t, addr)
+	a, b, third := connect(t, addr), connect(t, addr), connect(t, addr)
 	get(a)
 	get(b)
 	if err := answered(a); err != nil {
