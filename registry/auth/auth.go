@@ -11,14 +11,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/httpsig"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/api"
 )
@@ -126,16 +131,24 @@ func FromContext(ctx context.Context) (Caller, bool) {
 // Options are the settings of an [Auth].
 type Options struct {
 	Policy Policy
-	Now    func() time.Time // default time.Now
-	Log    *slog.Logger     // default: nothing is logged
+	// URLs are the base URLs under which this server is reached, such as
+	// https://registry.example: a signed request must be for one of them. Without
+	// any, requests are good that name the address they came in on; behind a
+	// proxy, or under a host name, URLs are needed.
+	URLs []string
+	Now  func() time.Time // default time.Now
+	Log  *slog.Logger     // default: nothing is logged
 }
 
 // An Auth checks credentials. It is safe for concurrent use.
 type Auth struct {
 	policy Policy
 	hashes [][]byte
+	urls   []*url.URL
 	now    func() time.Time
+	start  time.Time // whole seconds; what was signed before is refused
 	log    *slog.Logger
+	nonces nonces
 }
 
 // New returns an Auth. A policy that is not valid is fault.Invalid.
@@ -150,6 +163,13 @@ func New(o Options) (*Auth, error) {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
+	var err error
+	if a.urls, err = parseURLs(o.URLs); err != nil {
+		return nil, err
+	}
+	// A signature says the second that it was made in, so the one that we begin in
+	// is over first.
+	a.start = a.now().Add(time.Second - 1).Truncate(time.Second)
 	for _, t := range o.Policy.Tokens {
 		h, _ := hex.DecodeString(t.SHA256)
 		a.hashes = append(a.hashes, h)
@@ -167,6 +187,10 @@ func (a *Auth) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, known, err := a.caller(r)
 		if err != nil {
+			if errors.Is(err, fault.Busy) {
+				api.Problem(w, r, a.log, err)
+				return
+			}
 			a.log.InfoContext(r.Context(), "credentials refused", "cause", err)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="cairn"`)
 			api.Problem(w, r, a.log, errCredentials)
@@ -181,6 +205,13 @@ func (a *Auth) Middleware(next http.Handler) http.Handler {
 
 // caller checks the credentials of a request; false for none.
 func (a *Auth) caller(r *http.Request) (Caller, bool, error) {
+	if len(r.Header.Values(httpsig.FieldInput))+len(r.Header.Values(httpsig.FieldSignature)) > 0 {
+		if r.Header.Get("Authorization") != "" {
+			return Caller{}, false, fault.New(fault.Unauthenticated, "a signature and a token")
+		}
+		c, err := a.signed(r)
+		return c, err == nil, err
+	}
 	if h := r.Header.Values("Authorization"); len(h) > 0 {
 		scheme, token, _ := strings.Cut(h[0], " ")
 		if len(h) > 1 || !strings.EqualFold(scheme, "Bearer") {
@@ -237,4 +268,16 @@ func (a *Auth) Writer(ctx context.Context) (Caller, error) {
 		return Caller{}, fault.New(fault.Denied, "this caller may not write here")
 	}
 	return c, nil
+}
+
+// NewToken reads 256 bits from rand and returns a new bearer token with its
+// hash, as [Token] keeps it. The token itself is shown once and stored nowhere.
+func NewToken(rand io.Reader) (token, hash string, err error) {
+	var b [32]byte
+	if _, err := io.ReadFull(rand, b[:]); err != nil {
+		return "", "", fault.Mark(fault.Internal, err)
+	}
+	token = "cairn_" + base64.RawURLEncoding.EncodeToString(b[:])
+	sum := sha256.Sum256([]byte(token))
+	return token, hex.EncodeToString(sum[:]), nil
 }
