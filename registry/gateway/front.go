@@ -53,7 +53,7 @@ func route(path string) string {
 	case "v1":
 		kind, _, _ := strings.Cut(rest, "/")
 		switch kind {
-		case "status", "entries", "statements", "datasets", "resolve", "keys", "blocks", "check":
+		case "status", "entries", "statements", "datasets", "resolve", "keys", "blocks", "check", "uploads":
 			return "v1/" + kind
 		}
 	}

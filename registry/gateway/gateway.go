@@ -43,6 +43,7 @@ type Gateway struct {
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
 	seen    *instruments
+	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
 }
 
 // New returns the gateway of a registry and the store with its blocks. version
@@ -71,12 +72,21 @@ func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Lo
 	return g, nil
 }
 
-// Public returns the handler for strangers: it only reads. deserialized allows
+// Public returns the handler for strangers: it only reads, unless TakeWrites was
+// called. deserialized allows
 // files and directory pages under /ipfs besides blocks and CARs; as long as
 // datasets have no origins of their own it is for loopback listeners only.
 func (g *Gateway) Public(deserialized bool) http.Handler {
-	return g.front("public", g.mux("public", deserialized))
+	mux := g.mux("public", deserialized)
+	if g.writes != nil {
+		g.writes.Register(mux)
+	}
+	return g.front("public", mux)
 }
+
+// TakeWrites adds the routes by which strangers write to the public face. It is
+// called before Public.
+func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes = w }
 
 // Private returns the handler for the owner of the home: all of Public, the way
 // in, and /metrics.

@@ -13,10 +13,11 @@ import (
 
 func newServe(env *Env) *cobra.Command {
 	var listen string
+	var w writeFlags
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve this home over HTTP",
-		Long: `serve answers anyone who can reach the address, reading only: blocks, CARs and
+		Long: `serve answers anyone who can reach the address, reading only unless --write says who may upload: blocks, CARs and
 files under /ipfs, the log under /checkpoint and /tile, questions under /v1.
 The first line on standard output is the URL it listens on; requests are logged
 on standard error. Files are served on loopback addresses only.
@@ -26,13 +27,14 @@ home's socket, which also has /metrics. An interrupt ends it in an orderly way.`
 		Example: `  cairn serve --listen 127.0.0.1:8411
   curl --unix-socket ~/.cairn/cairn.sock http://home/metrics`,
 		Args: exactly(0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return runServe(c.Context(), env, listen) },
+		RunE: func(c *cobra.Command, _ []string) error { return runServe(c.Context(), env, listen, &w) },
 	}
 	c.Flags().StringVar(&listen, "listen", "", "`address` to listen on (default: the config's, else 127.0.0.1:0)")
+	w.register(c)
 	return c
 }
 
-func runServe(ctx context.Context, env *Env, listen string) (err error) {
+func runServe(ctx context.Context, env *Env, listen string, w *writeFlags) (err error) {
 	dir, cfg, err := env.homeDir()
 	if err != nil {
 		return err
@@ -46,6 +48,9 @@ func runServe(ctx context.Context, env *Env, listen string) (err error) {
 	env.roomy()
 	o := env.options(cfg)
 	o.Log = env.logger(slog.LevelInfo)
+	if o.Writes, err = w.writes(); err != nil {
+		return err
+	}
 	c, err := daemon.Connect(ctx, dir, o)
 	if err != nil {
 		return err

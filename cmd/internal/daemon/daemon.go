@@ -39,6 +39,8 @@ type Options struct {
 	// Probe, when set, reads an index that was not closed cleanly in a child
 	// process: a damaged table can end the process that maps it.
 	Probe func(dir, origin string) error
+	// Writes says who may write over TCP; nobody when it is nil.
+	Writes *Writes
 }
 
 // A Home is a home folder that this process owns.

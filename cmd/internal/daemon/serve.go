@@ -77,6 +77,10 @@ func (h *Home) Serve(ctx context.Context, listen string, ready func(url string) 
 	if err != nil {
 		return err
 	}
+	uploads, err := h.uploads(g)
+	if err != nil {
+		return err
+	}
 	tcp, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fault.WithHint(fault.New(fault.Conflict, "listening on %s: %w", fault.Quote(listen), err), "--listen ADDRESS:PORT; port 0 picks a free one")
@@ -93,6 +97,8 @@ func (h *Home) Serve(ctx context.Context, listen string, ready func(url string) 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return gateway.Serve(ctx, tcp, g.Public(addr.IP.IsLoopback()), h.Log) })
 	group.Go(func() error { return gateway.Serve(ctx, sock, h.private, h.Log) })
+	group.Go(func() error { return uploads.Run(ctx) })
+	defer uploads.Close()
 	group.Go(func() error { return ready("http://" + addr.String()) })
 	return group.Wait()
 }
