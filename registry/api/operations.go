@@ -101,7 +101,13 @@ var operations = []operation{
 	{method: "GET", path: "/v1/payouts/{cid}", id: "payout", about: "A payout.", answer: wire.Payout{}},
 	{method: "GET", path: "/v1/payouts/{cid}/lines", id: "payoutLines", about: "The lines of a payout, and what became of them.", query: page, answer: wire.PayoutLines{}},
 
-	{method: "POST", path: "/v1/entries", id: "submit", about: "Logs a statement.", body: anything{}, bodyType: typeDSSE, answer: wire.Submitted{}, owner: true},
+	{method: "POST", path: "/v1/entries", id: "submit", about: "Logs a statement that needs no upload: for the owner of the home, and for who may write.", body: anything{}, bodyType: typeDSSE, answer: wire.Submitted{}},
+	{method: "POST", path: "/v1/uploads", id: "openUpload", about: "Declares a statement with the shards of its content.", body: wire.OpenUpload{}, answer: wire.Upload{}, status: 201, also: []int{200}},
+	{method: "GET", path: "/v1/uploads/{id}", id: "upload", about: "Which shards an upload lacks, and how far it is.", answer: wire.Upload{}},
+	{method: "PUT", path: "/v1/uploads/{id}/shards/{sha256}", id: "sendShard", about: "Sends a shard: a CARv1 whose SHA-256 is the name. Sending it again is good.", body: "", bodyType: "application/vnd.ipld.car", status: 204},
+	{method: "POST", path: "/v1/uploads/{id}/commit", id: "commitUpload", about: "Takes in what was sent and logs the statement. A problem with status 422 names what is missing.", answer: wire.Submitted{}, status: 201, also: []int{202}},
+	{method: "DELETE", path: "/v1/uploads/{id}", id: "dropUpload", about: "Forgets an upload.", status: 204},
+
 	{method: "POST", path: "/v1/blocks/missing", id: "missing", about: "Which of some blocks the store lacks.", body: wire.Missing{}, answer: wire.Missing{}, owner: true},
 	{method: "POST", path: "/v1/blocks/adopt", id: "adopt", about: "Takes over a private pack.", body: wire.Adopt{}, answer: wire.Adopted{}, owner: true},
 	{method: "POST", path: "/v1/check", id: "check", about: "Checks every byte of the home.", answer: wire.CheckReport{}, owner: true},

@@ -22,10 +22,14 @@ func Front(o FrontOptions, mux *http.ServeMux, log *slog.Logger) (h http.Handler
 }
 
 // Patterns returns the patterns that the owner's face has registered, and what
-// the public one has, as the muxes hold them.
+// the public one has, as the muxes hold them. It is called after TakeWrites.
 func (g *Gateway) Patterns() (private, public []string) {
 	mux := g.mux()
-	public = patterns(mux)
+	strangers := g.mux()
+	if g.writes != nil {
+		g.writes.Register(strangers)
+	}
+	public = patterns(strangers)
 	g.api.RegisterPrivate(mux, g.store)
 	return patterns(mux), public
 }

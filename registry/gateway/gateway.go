@@ -41,6 +41,7 @@ type Gateway struct {
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
 	front   *front
+	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
 
 	// carBlocks are what CARs on their way may still remember.
 	carBlocks atomic.Int64
@@ -97,7 +98,12 @@ func isHost(name string) bool {
 // watched stays as it was when New read it.
 func (g *Gateway) Watch(ctx context.Context) { g.deny.watch(ctx, g.o.DenylistEvery, g.log) }
 
-// Public returns the handler for strangers: it only reads. On a loopback
+// TakeWrites adds the routes by which strangers write to the public face. It is
+// called before Public.
+func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes = w }
+
+// Public returns the handler for strangers: it only reads, unless TakeWrites was
+// called. On a loopback
 // listener, files and directory pages are served beside blocks and CARs, on any
 // Host, and each root has an origin of its own, CID.ipfs.localhost. On any other
 // listener they are served only on the origins of [Options.Hosts].
@@ -106,7 +112,11 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 	if loopback {
 		hosts = append(slices.Clone(hosts), "localhost")
 	}
-	return g.front.wrap("public", g.content("public", hosts, loopback), g.mux(), true)
+	mux := g.mux()
+	if g.writes != nil {
+		g.writes.Register(mux)
+	}
+	return g.front.wrap("public", g.content("public", hosts, loopback), mux, true)
 }
 
 // Private returns the handler for the owner of the home: all of Public, the way

@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/gateway"
+	"github.com/cairn-registry/cairn/registry/upload"
 )
 
 // A document is an OpenAPI document as far as this test reads it.
@@ -53,12 +56,27 @@ func TestOpenAPIIsWhatIsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a, err := auth.New(auth.Options{Policy: auth.Policy{Write: auth.Open}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	uploads, err := upload.New(upload.Options{Dir: filepath.Join(t.TempDir(), "uploads"), Store: h.store, Registry: h.reg, Auth: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer uploads.Close()
+	_, reading := g.Patterns()
+	readOnly := g.Public(false)
+	g.TakeWrites(uploads)
 	private, public := g.Patterns()
+	if len(public) <= len(reading) {
+		t.Fatal("uploads add no routes")
+	}
 	for _, face := range []struct {
 		name     string
 		handler  http.Handler
 		patterns []string
-	}{{"private", g.Private(), private}, {"public", g.Public(false), public}} {
+	}{{"private", g.Private(), private}, {"read-only", readOnly, reading}, {"public", g.Public(false), public}} {
 		var registered []string
 		for _, p := range face.patterns {
 			if strings.Contains(p, " /v1/") {

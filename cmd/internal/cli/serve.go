@@ -19,6 +19,7 @@ type serveOptions struct {
 	tlsCert, tlsKey string
 	set             []string
 	printConfig     bool
+	writes          writeFlags
 }
 
 func newServe(env *Env) *cobra.Command {
@@ -30,7 +31,8 @@ func newServe(env *Env) *cobra.Command {
 /ipfs, the log under /checkpoint and /tile, questions under /v1, which
 /v1/openapi.json describes. Standard output has the URL of each address, a line
 each; requests are logged on standard error. Files are served on loopback
-addresses only.
+addresses, and on the origins of gateway.hosts. Strangers only read, unless
+--write says who may upload.
 
 Every setting is a key of config.yaml in the home. --print-config shows them all
 with what they mean and the value in force. A flag wins over the environment
@@ -48,6 +50,7 @@ signal ends the process at once.`,
 		Example: `  cairn serve --listen 127.0.0.1:8411
   cairn serve --listen :443 --tls-cert chain.pem --tls-key key.pem --admin 127.0.0.1:9411
   cairn serve --listen :443 --set tls.acme.domains=registry.example.org --set tls.acme.email=ops@example.org
+  cairn serve --write allowlist --allow did:key:z6Mk… --public-url https://registry.example.org
   cairn serve --listen unix:/run/cairn/http.sock --set trustedProxies=unix
   cairn serve --print-config > ~/.cairn/config.yaml
   curl --unix-socket ~/.cairn/cairn.sock http://home/metrics`,
@@ -59,6 +62,7 @@ signal ends the process at once.`,
 	f.StringSliceVar(&o.admin, "admin", nil, "`address` for metrics, health and profiles (repeatable; default: the config's, else none)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate `file`, PEM, for HTTPS")
 	f.StringVar(&o.tlsKey, "tls-key", "", "private key `file` of the certificate")
+	o.writes.register(c)
 	f.StringArrayVar(&o.set, "set", nil, "a `KEY=VALUE` of the config, lists with commas (repeatable)")
 	f.BoolVar(&o.printConfig, "print-config", false, "print the settings in force, with comments, and exit")
 	return c
@@ -82,7 +86,7 @@ func (o *serveOptions) settings(c *cobra.Command) []config.Setting {
 			all = append(all, config.Setting{Key: f.key, Value: f.value})
 		}
 	}
-	return all
+	return append(all, o.writes.settings(c)...)
 }
 
 func runServe(ctx context.Context, env *Env, flags []config.Setting, opts serveOptions) (err error) {
@@ -97,6 +101,9 @@ func runServe(ctx context.Context, env *Env, flags []config.Setting, opts serveO
 	}
 	cfg, err := config.Load(dir, env.Getenv, flags...)
 	if err != nil {
+		return err
+	}
+	if err := opts.writes.addTokens(&cfg.Write); err != nil {
 		return err
 	}
 	if opts.printConfig {

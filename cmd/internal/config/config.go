@@ -47,6 +47,8 @@ type Config struct {
 	Admin          Admin     `yaml:"admin" doc:"metrics, health and profiles for operators"`
 	TLS            TLS       `yaml:"tls" doc:"HTTPS on every TCP address of listen; without it cairn speaks plain HTTP, for a reverse proxy or this machine"`
 	Gateway        Gateway   `yaml:"gateway" doc:"how data is served"`
+	Write          Write     `yaml:"write" doc:"who may write over the addresses of listen"`
+	Uploads        Uploads   `yaml:"uploads" doc:"what one key, or one token without a key, may hold"`
 	Limits         Limits    `yaml:"limits" doc:"what strangers are held to; 0 is no limit where nothing else is said"`
 	CORS           CORS      `yaml:"cors" doc:"what pages of other web sites may do"`
 	AccessLog      AccessLog `yaml:"accessLog" doc:"a line per request: no query, no header, no token; the client's network, not its address"`
@@ -79,6 +81,37 @@ type ACME struct {
 type Gateway struct {
 	Hosts    List   `yaml:"hosts" doc:"DNS names under which each root has an origin of its own, CID.ipfs.HOST; beyond this machine, files and pages are served there and nowhere else"`
 	Denylist string `yaml:"denylist" doc:"file with content that is not served, in the Compact Denylist Format; read again when it changes; relative to the home"`
+}
+
+// Write is who may write: auth.Policy.
+type Write struct {
+	Mode   string  `yaml:"mode" default:"off" oneof:"off|open|allowlist|token" doc:"off: nobody; open: any key that signs its requests; allowlist: the keys of allow; token: holders of a token"`
+	Allow  List    `yaml:"allow" doc:"the did:keys of the mode allowlist"`
+	URLs   List    `yaml:"urls" doc:"base URLs under which this server is reached, when not by its address: signed requests must be for one of them"`
+	Tokens []Token `yaml:"tokens" doc:"bearer tokens, good in every mode but off; here stand their hashes, the tokens themselves nowhere"`
+}
+
+// Token is a bearer token: auth.Token.
+type Token struct {
+	Name      string `yaml:"name" doc:"for people, logs and quotas; unique"`
+	SHA256    string `yaml:"sha256" doc:"hash of the token, 64 hex digits"`
+	Role      string `yaml:"role" doc:"contributor (the default), auditor or operator"`
+	Key       string `yaml:"key" doc:"the did:key whose statements the holder may send; empty: any"`
+	Expires   string `yaml:"expires" doc:"until when it is good, RFC 3339; empty: for ever"`
+	Custodial string `yaml:"custodial" doc:"name of a key in keys/ that signs for the holder: whoever operates this home could sign in its name, too"`
+}
+
+// Uploads are upload.Quota and upload.Limits.
+type Uploads struct {
+	StoredBytes    Bytes    `yaml:"storedBytes" default:"1TiB" min:"1" doc:"of files, over all accepted versions"`
+	StagedBytes    Bytes    `yaml:"stagedBytes" default:"256GiB" min:"1" doc:"declared by open uploads"`
+	StagedBlocks   int64    `yaml:"stagedBlocks" default:"8388608" min:"1" max:"1000000000000" unit:"blocks" doc:"declared by open uploads"`
+	Sessions       int      `yaml:"sessions" default:"8" min:"1" max:"1000000" unit:"open uploads" doc:"at once"`
+	Statements     int      `yaml:"statements" default:"1000" min:"1" max:"1000000000" unit:"statements in 24 hours" doc:"logged, uploads that were opened included"`
+	AllSessions    int      `yaml:"allSessions" default:"1024" min:"1" max:"1000000" unit:"open uploads" doc:"of everybody together"`
+	AllStagedBytes Bytes    `yaml:"allStagedBytes" default:"4TiB" min:"1" doc:"declared by everybody's open uploads together"`
+	Lease          Duration `yaml:"lease" default:"24h" min:"1m" max:"8760h" doc:"how long an upload is kept without a request of its owner"`
+	Shards         int      `yaml:"shards" default:"32" min:"1" max:"4096" unit:"shards" doc:"that come in at once, each in less than 4 MiB of memory"`
 }
 
 // Limits are those of gateway.Limits and gateway.ServerOptions.
@@ -182,6 +215,9 @@ func Load(home string, getenv func(string) string, flags ...Setting) (Config, er
 		errs = append(errs, k.set(f.Value, "flag for "+k.Path))
 	}
 	for _, k := range keys(&cfg) {
+		if k.list && k.value.Len() == 0 && k.value.CanSet() {
+			k.value.SetZero() // an empty list is none
+		}
 		where := from[k.Path]
 		if where == "" {
 			where = name + ": " + k.Path

@@ -123,7 +123,8 @@ func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"nonsense: 1\n", "line 1"},
 		{"key: a\nlimits:\n  bodies: 1\n", "line 3"},
-		{"write:\n  mode: open\n", "write"},
+		{"p2p:\n  enabled: true\n", "p2p"},
+		{"write:\n  tokens:\n  - {name: a, token: b}\n", "line 3"},
 		{"checkpointInterval: soon\n", "line 1"},
 		{"checkpointInterval: 1ms\n", "below 100ms"},
 		{"verify: never\n", "always or once"},
@@ -172,6 +173,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(config.Template())
 	live, _ := uncommented()
 	f.Add(live)
+	f.Add("write: {mode: token, tokens: [{name: \"a b\", sha256: ab}, {}]}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := load(t, text)
 		if err != nil {

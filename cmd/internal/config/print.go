@@ -47,7 +47,10 @@ func write(cfg *Config, commented bool) string {
 		case k.section:
 			fmt.Fprintf(&b, "%s%s:", off, name)
 		case k.list && k.value.Len() > 0:
-			fmt.Fprintf(&b, "# %s%s: (%d of them)", indent, name, k.value.Len())
+			fmt.Fprintf(&b, "%s%s:", indent, name)
+			for i := range k.value.Len() {
+				fmt.Fprintf(&b, "\n%s  - %s", indent, element(k.value.Index(i)))
+			}
 		default:
 			fmt.Fprintf(&b, "%s%s: %s", off, name, scalar(k))
 		}
@@ -108,6 +111,17 @@ func scalar(k key) string {
 		return "[]"
 	}
 	return k.text()
+}
+
+// element is a struct of strings in a list as YAML.
+func element(v reflect.Value) string {
+	var members []string
+	for i := range v.NumField() {
+		if s := v.Field(i).String(); s != "" {
+			members = append(members, v.Type().Field(i).Tag.Get("yaml")+": "+quote(s))
+		}
+	}
+	return "{" + strings.Join(members, ", ") + "}"
 }
 
 // quote writes a word so that YAML reads it as a string.

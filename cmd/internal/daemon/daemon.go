@@ -24,6 +24,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/gateway"
 )
@@ -55,6 +56,7 @@ type Home struct {
 	reg     *registry.Registry
 	front   *gateway.Gateway
 	private http.Handler
+	auth    *auth.Auth // nil: nobody writes over TCP
 }
 
 // Acquire takes the home's lock, making the folders if they are missing. When

@@ -41,6 +41,12 @@ func (h *Home) gatewayOptions() (gateway.Options, error) {
 			AccessLog:      h.AccessLog,
 		},
 	}
+	if err := h.openAuth(); err != nil {
+		return o, err
+	}
+	if h.auth != nil {
+		o.Front.Auth, o.Front.Caller = h.auth.Middleware, callerName
+	}
 	if c.Gateway.Denylist != "" {
 		o.Denylist = inHome(h.Dir, c.Gateway.Denylist)
 	}
@@ -92,8 +98,8 @@ func OpenAccessLog(dir string, c config.AccessLog, other *slog.Logger) (log *slo
 }
 
 // Serve answers requests until ctx ends: strangers on the addresses of the
-// config's listen, read-only; operators on admin.listen; the owner of the home
-// on its socket. ready is called with the base URLs, in the order of listen,
+// config's listen; operators on admin.listen; the owner of the home
+// on its socket. Strangers write when the config's write says so. ready is called with the base URLs, in the order of listen,
 // once all accept connections. Files are served, beside blocks and CARs, on
 // loopback addresses and on the origins of gateway.hosts only. A home without a log is fault.NotFound, an
 // address that is taken fault.Conflict.
@@ -106,6 +112,11 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 	if err != nil {
 		return err
 	}
+	uploads, err := h.uploads(g)
+	if err != nil {
+		return err
+	}
+	defer uploads.Close()
 	var s server
 	defer s.close()
 	if err := s.open(h); err != nil {
@@ -147,6 +158,7 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 	}
 	serve(inside, insiders, s.socket, h.private, nil)
 	insiders.Go(func() error { g.Watch(inside); return nil })
+	insiders.Go(func() error { return uploads.Run(inside) })
 
 	err = ready(s.urls())
 	if err == nil {
