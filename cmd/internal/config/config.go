@@ -106,7 +106,7 @@ type Uploads struct {
 	StoredBytes    Bytes    `yaml:"storedBytes" default:"1TiB" min:"1" doc:"of files, over all accepted versions"`
 	StagedBytes    Bytes    `yaml:"stagedBytes" default:"256GiB" min:"1" doc:"declared by open uploads"`
 	StagedBlocks   int64    `yaml:"stagedBlocks" default:"8388608" min:"1" max:"1000000000000" unit:"blocks" doc:"declared by open uploads"`
-	Sessions       int      `yaml:"sessions" default:"8" min:"1" max:"1000000" unit:"open uploads" doc:"at once"`
+	Sessions       int      `yaml:"sessions" default:"8" min:"1" max:"1000000" unit:"open uploads" doc:"of one key, at once"`
 	Statements     int      `yaml:"statements" default:"1000" min:"1" max:"1000000000" unit:"statements in 24 hours" doc:"logged, uploads that were opened included"`
 	AllSessions    int      `yaml:"allSessions" default:"1024" min:"1" max:"1000000" unit:"open uploads" doc:"of everybody together"`
 	AllStagedBytes Bytes    `yaml:"allStagedBytes" default:"4TiB" min:"1" doc:"declared by everybody's open uploads together"`

@@ -1,6 +1,9 @@
 package config
 
-import "reflect"
+import (
+	"reflect"
+	"strings"
+)
 
 // A Row is a key as tests see it.
 type Row struct {
@@ -15,7 +18,7 @@ func Keys() []Row {
 	for _, k := range keys(&cfg) {
 		r := Row{key: k}
 		switch v := k.value; {
-		case k.section, k.list:
+		case k.section, k.list, strings.Contains(k.Path, "[]"):
 		case len(k.OneOf) > 0:
 			r.Example = k.OneOf[len(k.OneOf)-1]
 		case k.Path == "tls.certFile", k.Path == "tls.keyFile": // one is nothing without the other

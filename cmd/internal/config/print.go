@@ -40,10 +40,12 @@ func write(cfg *Config, commented bool) string {
 		if commented {
 			before, off = "## "+indent, "# "+indent
 		}
+		if strings.Contains(k.Path, "[]") { // of an element: what it may say
+			comment(&b, before, name+": "+k.Doc)
+			continue
+		}
 		comment(&b, before, k.Doc)
 		switch {
-		case strings.Contains(k.Path, "[]"): // a key of an element; there is none to show
-			fmt.Fprintf(&b, "# %s%s: …", indent, name)
 		case k.section:
 			fmt.Fprintf(&b, "%s%s:", off, name)
 		case k.list && k.value.Len() > 0:
