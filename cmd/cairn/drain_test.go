@@ -45,7 +45,7 @@ func TestServeDrains(t *testing.T) {
 			t.Fatal(err)
 		}
 		addr := strings.TrimPrefix(strings.TrimSpace(line), "http://")
-		ask := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", admin) }}}
+		ask := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(admin)}}
 		ready := func() int {
 			resp, err := ask.Get("http://admin/readyz")
 			if err != nil {

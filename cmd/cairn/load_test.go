@@ -224,7 +224,7 @@ type held struct{ descriptors, goroutines, memory int64 }
 // what it holds. Without want it returns what it holds now.
 func (s loadServer) settled(t *testing.T, want *held) held {
 	t.Helper()
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", s.admin) }}}
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialUnix(s.admin)}}
 	var h held
 	for end := time.Now().Add(60 * time.Second); ; {
 		resp, err := c.Get("http://admin/metrics")

@@ -66,6 +66,14 @@ type described struct {
 	}
 }
 
+// dialUnix connects to a socket, whatever host is asked for.
+func dialUnix(path string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}
+}
+
 type asker struct {
 	t        *testing.T
 	client   *http.Client
@@ -75,10 +83,7 @@ type asker struct {
 
 func newAsker(t *testing.T, socket string) *asker {
 	t.Helper()
-	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}}
+	tr := &http.Transport{DialContext: dialUnix(socket)}
 	t.Cleanup(tr.CloseIdleConnections)
 	d := &asker{t: t, client: &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	_, _, raw := d.do("GET", "/v1/openapi.json", nil)

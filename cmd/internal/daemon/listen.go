@@ -58,6 +58,13 @@ func local(ln net.Listener) bool {
 	return !ok || a.IP.IsLoopback()
 }
 
+// ownMachine reports whether those who connect to a listener sit at this
+// machine. Behind a unix socket is a proxy, and behind it anybody.
+func ownMachine(ln net.Listener) bool {
+	_, tcp := ln.Addr().(*net.TCPAddr)
+	return tcp && local(ln)
+}
+
 // baseURL is what a client is told of a listener.
 func baseURL(ln net.Listener, tls bool) string {
 	a, ok := ln.Addr().(*net.TCPAddr)

@@ -100,8 +100,8 @@ func OpenAccessLog(dir string, c config.AccessLog, other *slog.Logger) (log *slo
 // Serve answers requests until ctx ends: strangers on the addresses of the
 // config's listen; operators on admin.listen; the owner of the home
 // on its socket. Strangers write when the config's write says so. ready is called with the base URLs, in the order of listen,
-// once all accept connections. Files are served, beside blocks and CARs, on
-// loopback addresses and on the origins of gateway.hosts only. A home without a log is fault.NotFound, an
+// once all accept connections. Files are served, beside blocks and CARs, on the
+// origins of gateway.hosts, and on loopback addresses that no proxy passes on. A home without a log is fault.NotFound, an
 // address that is taken fault.Conflict.
 //
 // When ctx ends, /readyz answers 503 at once. After shutdown.delay no more
@@ -147,7 +147,7 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 	}
 	handlers := map[bool]http.Handler{} // by whether files are served
 	for _, ln := range s.public {
-		files := local(ln)
+		files := ownMachine(ln) && len(h.Config.TrustedProxies) == 0
 		if handlers[files] == nil {
 			handlers[files] = g.Public(files)
 		}
