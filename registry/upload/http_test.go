@@ -87,7 +87,7 @@ func badCARs(root cid.Cid) []badCAR {
 		{"cut inside a block", concat(head, good, good[:len(good)-1]), 400},
 		{"other bytes than the hash", concat(head, section(id, append([]byte("x"), data[1:]...))), 422},
 		{"an identity CID", concat(head, section(identity, data)), 422},
-		{"an identity CID of other bytes", concat(head, section(identity, []byte("other"))), 422},
+		{"an identity CID of other bytes", concat(head, section(identity, concat([]byte("other"), pad))), 422},
 		{"murmur3", concat(head, section(append([]byte{1, 0x55, 0x22, 8}, digest[:8]...), concat(data, pad))), 422},
 		{"sha1", concat(head, section(append([]byte{1, 0x55, 0x11, 20}, digest[:20]...), data)), 422},
 		{"sha2-256 cut to 4 bytes", concat(head, section(append([]byte{1, 0x55, 0x12, 4}, digest[:4]...), concat(data, pad))), 422},
