@@ -50,7 +50,16 @@ type DirEntry struct {
 // names. All shards are read; names are checked, and that none stands there
 // twice. Something that is no directory is fault.Invalid.
 func ReadDir(ctx context.Context, b Blocks, c cid.Cid) ([]DirEntry, error) {
+	return ReadDirAtMost(ctx, b, c, 0)
+}
+
+// ReadDirAtMost is [ReadDir] for a directory of at most limit entries. A larger
+// one is fault.TooLarge, before it is read whole. 0 means any size.
+func ReadDirAtMost(ctx context.Context, b Blocks, c cid.Cid, limit int) ([]DirEntry, error) {
 	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults()}
+	if limit > 0 {
+		w.l.Entries, w.l.Nodes = uint64(limit), 2*uint64(limit)+16
+	}
 	n, _, err := w.node(c)
 	if err != nil {
 		return nil, err
@@ -65,6 +74,9 @@ func ReadDir(ctx context.Context, b Blocks, c cid.Cid) ([]DirEntry, error) {
 		slices.SortFunc(links, func(a, b link) int { return strings.Compare(a.name, b.name) })
 	default:
 		return nil, fault.New(fault.Invalid, "%s is no directory", c)
+	}
+	if limit > 0 && len(links) > limit {
+		return nil, fault.New(fault.TooLarge, "more than %d entries", limit)
 	}
 	out := make([]DirEntry, len(links))
 	for i, l := range links {
@@ -93,6 +105,12 @@ type Leaf struct {
 // its inner nodes is not made of leaves alone: ok is false, and [ReadFile] is
 // the way.
 func Plan(ctx context.Context, b Blocks, c cid.Cid, fn func(Leaf) error) (ok bool, err error) {
+	return PlanRange(ctx, b, c, 0, 1<<64-1, fn)
+}
+
+// PlanRange is [Plan] for the leaves that hold any of the bytes from off to
+// before end. Inner nodes outside the range are not read.
+func PlanRange(ctx context.Context, b Blocks, c cid.Cid, off, end uint64, fn func(Leaf) error) (ok bool, err error) {
 	if c.Prefix().Codec == cid.Raw {
 		return true, fn(Leaf{CID: c})
 	}
@@ -101,10 +119,13 @@ func Plan(ctx context.Context, b Blocks, c cid.Cid, fn func(Leaf) error) (ok boo
 	if err != nil {
 		return false, err
 	}
-	return w.plan(c, n, 0, 0, fn)
+	return w.plan(c, n, window{off, end}, 0, 0, fn)
 }
 
-func (w *walker) plan(c cid.Cid, n *node, off uint64, depth int, fn func(Leaf) error) (bool, error) {
+// A window is a range of a file's bytes.
+type window struct{ off, end uint64 }
+
+func (w *walker) plan(c cid.Cid, n *node, in window, off uint64, depth int, fn func(Leaf) error) (bool, error) {
 	if depth > w.l.Depth {
 		return false, fault.New(fault.TooLarge, "a file of nodes more than %d deep", w.l.Depth)
 	}
@@ -119,6 +140,10 @@ func (w *walker) plan(c cid.Cid, n *node, off uint64, depth int, fn func(Leaf) e
 	}
 	for i, l := range n.links {
 		size := n.blockSizes[i]
+		if size > 0 && off+size <= in.off || off >= in.end {
+			off += size
+			continue
+		}
 		if l.cid.Prefix().Codec == cid.Raw {
 			if err := fn(Leaf{l.cid, off, size, true}); err != nil {
 				return true, err
@@ -131,7 +156,7 @@ func (w *walker) plan(c cid.Cid, n *node, off uint64, depth int, fn func(Leaf) e
 			if child.fileSize != size {
 				return false, fault.New(fault.Invalid, "block %s: link %d claims %d bytes, the node claims %d", c, i, size, child.fileSize)
 			}
-			if ok, err := w.plan(l.cid, child, off, depth+1, fn); !ok || err != nil {
+			if ok, err := w.plan(l.cid, child, in, off, depth+1, fn); !ok || err != nil {
 				return ok, err
 			}
 		}

@@ -196,6 +196,13 @@ func (w *walker) node(c cid.Cid) (n *node, size uint64, err error) {
 	if w.nodes++; w.nodes > w.l.Nodes {
 		return nil, 0, fault.New(fault.TooLarge, "more than %d structure blocks", w.l.Nodes)
 	}
+	if ns, ok := w.b.(Nodes); ok {
+		d, err := ns.Node(w.ctx, c)
+		if err != nil {
+			return nil, 0, err
+		}
+		return d.n, d.size, nil
+	}
 	b, err := w.b.Block(w.ctx, c)
 	if err != nil {
 		return nil, 0, err
@@ -432,15 +439,16 @@ func Check(ctx context.Context, b Blocks, root cid.Cid, l Limits, next func() (l
 // that is not there is fault.NotFound. Symlinks are not followed. A file is
 // measured: every leaf is asked for its size.
 func Resolve(ctx context.Context, b Blocks, root cid.Cid, path string) (Entry, error) {
-	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults(), sizes: make(map[cid.Cid]measured)}
-	c, done, err := w.find(root, path)
+	names := namesOf(path)
+	steps, err := Trace(ctx, b, root, names)
 	if err != nil {
 		return Entry{}, err
 	}
+	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults(), sizes: make(map[cid.Cid]measured)}
 	var found Entry
 	stop := errors.New("found")
 	w.fn = func(e Entry) error { found = e; return stop }
-	if _, err := w.entry(done, c, 0); !errors.Is(err, stop) {
+	if _, err := w.entry(strings.Join(names, "/"), steps[len(names)], 0); !errors.Is(err, stop) {
 		return Entry{}, err
 	}
 	return found, nil
@@ -449,37 +457,28 @@ func Resolve(ctx context.Context, b Blocks, root cid.Cid, path string) (Entry, e
 // Find is [Resolve] for who reads the entry next: it returns what the path leads
 // to, of which no block has been read.
 func Find(ctx context.Context, b Blocks, root cid.Cid, path string) (cid.Cid, error) {
-	w := &walker{ctx: ctx, b: b, l: Limits{}.withDefaults()}
-	c, _, err := w.find(root, path)
-	return c, err
+	steps, err := Trace(ctx, b, root, namesOf(path))
+	if err != nil {
+		return cid.Undef, err
+	}
+	return steps[len(steps)-1], nil
 }
 
-// find returns what is at a path, and the path as it is written.
-func (w *walker) find(root cid.Cid, path string) (c cid.Cid, done string, err error) {
-	c = root
-	for _, name := range strings.Split(path, "/") {
-		if name == "" {
-			continue
-		}
-		missing := fault.New(fault.NotFound, "there is no %s in %s", fault.Quote(name), fault.Quote("/"+done))
-		if c.Prefix().Codec == cid.Raw {
-			return cid.Undef, "", missing
-		}
-		n, _, err := w.node(c)
-		if err != nil {
-			return cid.Undef, "", at(done, err)
-		}
-		next, err := w.lookup(n, name, murmur3.Sum64([]byte(name)), 0)
-		if err != nil {
-			return cid.Undef, "", at(done, err)
-		}
-		if !next.Defined() {
-			return cid.Undef, "", missing
-		}
-		c = next
-		done = strings.TrimPrefix(done+"/"+name, "/")
+// namesOf returns the names on a path.
+func namesOf(path string) []string {
+	return slices.DeleteFunc(strings.Split(path, "/"), func(name string) bool { return name == "" })
+}
+
+// step returns what a directory has under a name; cid.Undef for nothing.
+func (w *walker) step(c cid.Cid, name string) (cid.Cid, error) {
+	if c.Prefix().Codec == cid.Raw {
+		return cid.Undef, nil
 	}
-	return c, done, nil
+	n, _, err := w.node(c)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return w.lookup(n, name, murmur3.Sum64([]byte(name)), 0)
 }
 
 func (w *walker) lookup(n *node, name string, hash uint64, level int) (cid.Cid, error) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 
@@ -44,13 +45,15 @@ func New(reg *registry.Registry, version string, log *slog.Logger) *API {
 
 // Register adds the read-only routes to mux.
 func (a *API) Register(mux *http.ServeMux) {
+	a.registerOpenAPI(mux)
 	a.get(mux, "/v1/status", a.status)
 	a.get(mux, "/v1/entries/{index}", a.entry)
 	a.get(mux, "/v1/statements/{cid}", a.statement)
 	a.get(mux, "/v1/statements/{cid}/lineage", a.lineage)
 	a.get(mux, "/v1/datasets", a.datasets)
 	a.get(mux, "/v1/datasets/{publisher}/{name}", a.history)
-	a.get(mux, "/v1/datasets/{publisher}/{name}/{version}", a.datasetVersion)
+	mux.HandleFunc("GET /v1/datasets/{publisher}/{name}/{version}", a.versionOrData)
+	mux.HandleFunc("GET /v1/datasets/{publisher}/{name}/{path...}", a.dataOf)
 	a.get(mux, "/v1/resolve", a.resolve)
 	a.get(mux, "/v1/keys/{did}", a.identity)
 	a.registerCredit(mux)
@@ -283,6 +286,10 @@ func party(s *index.Snapshot, text string) (sign.KeyID, error) {
 }
 
 func (a *API) history(r *http.Request) (any, error) {
+	if _, _, ok := strings.Cut(r.PathValue("name"), "@"); ok {
+		d, size, err := a.named(r)
+		return wire.Page{Size: size, Datasets: []wire.Dataset{wireDataset(d)}}, err
+	}
 	after, limit, err := paging(r.URL.Query())
 	if err != nil {
 		return nil, err

@@ -6,122 +6,146 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
-	"time"
+	"strings"
+	"sync/atomic"
 
 	"github.com/ipfs/boxo/blockservice"
 	"github.com/ipfs/boxo/exchange/offline"
 	boxo "github.com/ipfs/boxo/gateway"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
-)
-
-const (
-	// maxConcurrent bounds the requests under /ipfs that are worked on at once;
-	// each holds a few blocks in memory.
-	maxConcurrent = 256
-	// stall is how long an answer under /ipfs may go without a byte written.
-	stall = 30 * time.Second
-	// maxDuration bounds one answer: a terabyte over a slow line is legitimate.
-	maxDuration = 7 * 24 * time.Hour
+	"github.com/cairn-registry/cairn/registry/wire"
 )
 
 // A Gateway makes the handlers of one registry.
 type Gateway struct {
+	o       Options
 	store   *pack.Store
 	reg     *registry.Registry
 	api     *api.API
 	log     *slog.Logger
+	deny    *denylist
+	guard   *guard
+	notices *notices
+	typed   typed
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
-	seen    *instruments
+	front   *front
+	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
+
+	// carBlocks are what CARs on their way may still remember.
+	carBlocks atomic.Int64
 }
 
-// New returns the gateway of a registry and the store with its blocks. version
-// is that of the program.
-func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Logger) (*Gateway, error) {
+// New returns the gateway of a registry and the store with its blocks.
+func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error) {
+	o = o.withDefaults()
+	if o.Blocks == nil {
+		o.Blocks = store
+	}
+	hosts := make([]string, len(o.Hosts))
+	for i, h := range o.Hosts {
+		if hosts[i] = strings.ToLower(h); !isHost(h) {
+			return nil, fault.New(fault.Invalid, "%s is no name of a host, or has a port", fault.Quote(h))
+		}
+	}
+	o.Hosts = hosts
+	deny, err := openDenylist(o.Denylist)
+	if err != nil {
+		return nil, err
+	}
 	metrics := prometheus.NewRegistry()
-	backend, err := boxo.NewBlocksBackend(blockservice.New(store, offline.Exchange(store)), boxo.WithPrometheusRegistry(metrics))
+	guard := newGuard(o.Blocks, deny)
+	backend, err := boxo.NewBlocksBackend(blockservice.New(readOnly{guard}, offline.Exchange(readOnly{guard})), boxo.WithPrometheusRegistry(metrics))
 	if err != nil {
 		return nil, fmt.Errorf("making the gateway: %w", err)
 	}
 	g := &Gateway{
-		store: store, reg: reg, api: api.New(reg, version, log), log: log,
-		backend: backend, metrics: metrics, seen: newInstruments(metrics),
+		o: o, store: store, reg: reg, api: api.New(reg, o.Version, o.Log), log: o.Log, deny: deny, guard: guard,
+		notices: &notices{reg: reg, store: o.Blocks},
+		backend: backend, metrics: metrics,
 	}
-	gauge := func(name, help string, value func(registry.Status) float64) {
-		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(reg.Status()) }))
+	g.carBlocks.Store(maxCARBlocks)
+	registerParts(metrics, reg, store, o.Version)
+	if g.front, err = newFront(o.Front, newInstruments(metrics), o.Log); err != nil {
+		return nil, err
 	}
-	gauge("cairn_log_size", "Entries of the published log.", func(s registry.Status) float64 { return float64(s.Size) })
-	gauge("cairn_log_applied", "Entries that the index has applied.", func(s registry.Status) float64 { return float64(s.Applied) })
-	gauge("cairn_ready", "1 when the registry takes statements.", func(s registry.Status) float64 {
-		if s.Ready {
-			return 1
-		}
-		return 0
-	})
 	return g, nil
 }
 
-// Public returns the handler for strangers: it only reads. deserialized allows
-// files and directory pages under /ipfs besides blocks and CARs; as long as
-// datasets have no origins of their own it is for loopback listeners only.
-func (g *Gateway) Public(deserialized bool) http.Handler {
-	return g.front("public", g.mux("public", deserialized))
+// isHost reports whether a name can be a host's: labels of letters, digits and
+// hyphens.
+func isHost(name string) bool {
+	for label := range strings.SplitSeq(strings.ToLower(name), ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// Watch keeps the denylist as its file is, until ctx ends. A list that was not
+// watched stays as it was when New read it.
+func (g *Gateway) Watch(ctx context.Context) { g.deny.watch(ctx, g.o.DenylistEvery, g.log) }
+
+// TakeWrites adds the routes by which strangers write to the public face. It is
+// called before Public.
+func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes = w }
+
+// Public returns the handler for strangers: it only reads, unless TakeWrites was
+// called. On a loopback
+// listener, files and directory pages are served beside blocks and CARs, on any
+// Host, and each root has an origin of its own, CID.ipfs.localhost. On any other
+// listener they are served only on the origins of [Options.Hosts].
+func (g *Gateway) Public(loopback bool) http.Handler {
+	hosts := g.o.Hosts
+	if loopback {
+		hosts = append(slices.Clone(hosts), "localhost")
+	}
+	mux := g.mux()
+	if g.writes != nil {
+		g.writes.Register(mux)
+	}
+	return g.front.wrap("public", g.content("public", hosts, loopback), mux, true)
 }
 
 // Private returns the handler for the owner of the home: all of Public, the way
 // in, and /metrics.
 func (g *Gateway) Private() http.Handler {
-	mux := g.mux("private", true)
+	mux := g.mux()
 	g.api.RegisterPrivate(mux, g.store)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics, promhttp.HandlerOpts{}))
-	return g.front("private", mux)
+	mux.Handle("GET /metrics", g.Metrics())
+	return g.front.wrap("private", g.content("private", nil, true), mux, false)
 }
 
-func (g *Gateway) mux(face string, deserialized bool) *http.ServeMux {
+func (g *Gateway) content(face string, hosts []string, files bool) *content {
+	return &content{
+		Gateway: g, hosts: hosts, files: files, slots: make(chan struct{}, maxConcurrent),
+		general: g.general(boxo.Config{MetricsRegistry: prometheus.WrapRegistererWith(prometheus.Labels{"face": face}, g.metrics)}),
+	}
+}
+
+func (g *Gateway) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
-	mux.Handle("/ipfs/", g.ipfs(face, deserialized))
+	mux.HandleFunc("GET /robots.txt", g.signals)
+	mux.HandleFunc("GET /.well-known/tdmrep.json", g.signals)
+	mux.HandleFunc("GET "+rslPath+"{cid}", g.rsl)
 	mux.HandleFunc("GET /checkpoint", g.checkpoint)
 	mux.HandleFunc("GET /tile/", g.tile)
-	mux.HandleFunc("GET /healthz", g.healthy)
-	mux.HandleFunc("GET /livez", g.healthy)
-	mux.HandleFunc("GET /readyz", g.ready)
+	g.health(mux)
 	mux.HandleFunc("GET /{$}", g.index)
 	return mux
-}
-
-// ipfs serves blocks, CARs and files. What people upload must not run in this
-// server's origin: nothing is sniffed, and pages get a sandbox.
-func (g *Gateway) ipfs(face string, deserialized bool) http.Handler {
-	h := boxo.NewHandler(boxo.Config{
-		DeserializedResponses: deserialized,
-		NoDNSLink:             true,
-		DisableHTMLErrors:     true,
-		RetrievalTimeout:      stall,
-		MaxConcurrentRequests: maxConcurrent,
-		MaxRequestDuration:    maxDuration,
-		MetricsRegistry:       prometheus.WrapRegistererWith(prometheus.Labels{"face": face}, g.metrics),
-	}, g.backend)
-	h = boxo.NewHeaders(nil).ApplyCors().Wrap(h)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "sandbox")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if c, ok := rawBlock(r); ok {
-			g.block(w, r, c)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // The log's files, cached as C2SP tlog-tiles asks: a tile never changes, the
@@ -155,6 +179,10 @@ func (g *Gateway) healthy(w http.ResponseWriter, _ *http.Request) {
 
 // ready says whether the index follows the log and the log takes entries.
 func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
+	if g.front.draining.Load() {
+		Problem(w, r, g.log, fault.Mark(fault.Busy, errDraining))
+		return
+	}
 	if s := g.reg.Status(); !s.Ready {
 		Problem(w, r, g.log, fault.New(fault.Busy, "not ready: %s", s.Reason))
 		return
@@ -182,4 +210,8 @@ entries    %d
 // Problem answers with err as an RFC 9457 problem document.
 func Problem(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	api.Problem(w, r, log, err)
+}
+
+func problemOf(w http.ResponseWriter, err error) wire.Problem {
+	return wire.NewProblem(err, w.Header().Get(api.RequestID))
 }

@@ -1,0 +1,499 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/gabriel-vasile/mimetype"
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
+)
+
+// block answers with the block of c, as the Trustless Gateway specification
+// says.
+func (g *content) block(w *sealed, r *http.Request, q *request, c cid.Cid) {
+	size, err := g.guard.Size(r.Context(), c)
+	if err != nil {
+		Problem(w, r, g.log, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", rawType)
+	name := q.query.Get("filename")
+	if name == "" {
+		name = c.String() + ".bin"
+	}
+	h.Set("Content-Disposition", disposition("attachment", name))
+	h.Set("Cache-Control", immutable)
+	if q.query.Get("format") == "" {
+		h.Set("Content-Location", location(r.URL.Path, q, "raw"))
+	}
+	g.deliver(w, r, size, `"`+c.String()+`.raw"`, func(ctx context.Context, s span) (source, error) {
+		b, err := g.guard.Block(ctx, c)
+		if err == nil && uint64(len(b)) != size {
+			err = fault.New(fault.Unverified, "the block %s has %d bytes, not %d", c, len(b), size)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &bytesSource{b: b[s.off : s.off+s.n]}, nil
+	})
+}
+
+// location is the URL that gives the same answer without an Accept header.
+func location(path string, q *request, format string) string {
+	v := url.Values{}
+	for k, values := range q.query {
+		v[k] = values
+	}
+	v.Set("format", format)
+	for k, p := range q.params {
+		if !v.Has(format + "-" + k) {
+			v.Set(format+"-"+k, p)
+		}
+	}
+	return path + "?" + v.Encode()
+}
+
+// file answers with the file c. Its media type follows from name, else from the
+// head of the file, whatever range is asked for.
+func (g *content) file(w *sealed, r *http.Request, q *request, c cid.Cid, name, etag string) {
+	ctx := r.Context()
+	var size uint64
+	var err error
+	if c.Prefix().Codec == cid.Raw {
+		size, err = g.guard.Size(ctx, c)
+	} else {
+		var n *unixfs.Node
+		if n, err = g.guard.Node(ctx, c); err == nil {
+			size = n.Size()
+		}
+	}
+	if err != nil {
+		Problem(w, r, g.log, err)
+		return
+	}
+	h := w.Header()
+	if f := q.query.Get("filename"); f != "" {
+		name = f
+		how := "inline"
+		if q.query.Get("download") == "true" {
+			how = "attachment"
+		}
+		h.Set("Content-Disposition", disposition(how, f))
+	}
+	ctype := mime.TypeByExtension(path.Ext(name))
+	if ctype == "" {
+		if ctype, err = g.sniff(ctx, c, size); err != nil {
+			Problem(w, r, g.log, err)
+			return
+		}
+	}
+	if strings.HasPrefix(ctype, "text/html;") {
+		ctype = "text/html" // the page says in which encoding it is
+	}
+	h.Set("Content-Type", ctype)
+	h.Set("Cache-Control", immutable)
+	g.deliver(w, r, size, etag, func(ctx context.Context, s span) (source, error) { return g.open(ctx, c, s) })
+}
+
+// sniffed is how much of a file's head tells its media type.
+const sniffed = 3072
+
+// sniff tells the media type from the head of a file. As much of it as can be
+// read is looked at: the rest of a damaged file is served all the same.
+func (g *content) sniff(ctx context.Context, c cid.Cid, size uint64) (string, error) {
+	if t := g.typed.get(c); t != "" {
+		// The caller has asked whether c is there for whom it serves.
+		return t, nil
+	}
+	var head []byte
+	if size > 0 {
+		s, err := g.open(ctx, c, span{0, min(size, sniffed)})
+		if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Unverified) {
+			return "application/octet-stream", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		defer s.close()
+		for {
+			b, err := s.next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Unverified) {
+				return mimetype.Detect(head).String(), nil
+			}
+			if err != nil {
+				return "", err
+			}
+			head = append(head, b...)
+		}
+	}
+	t := mimetype.Detect(head).String()
+	g.typed.set(c, t)
+	return t, nil
+}
+
+var asciiOnly = func(r rune) rune {
+	if r > 0x7e {
+		return '_'
+	}
+	return r
+}
+
+// disposition writes a Content-Disposition. The name is escaped, so that nothing
+// in it can end the header.
+func disposition(how, name string) string {
+	return how + `; filename="` + url.PathEscape(strings.Map(asciiOnly, name)) + `"; filename*=UTF-8''` + url.PathEscape(name)
+}
+
+// A source hands out bytes in order. next returns io.EOF after the last; what
+// it returned before is valid until then.
+type source interface {
+	next() ([]byte, error)
+	close()
+}
+
+type bytesSource struct{ b []byte }
+
+func (s *bytesSource) next() ([]byte, error) {
+	if s.b == nil {
+		return nil, io.EOF
+	}
+	b := s.b
+	s.b = nil
+	return b, nil
+}
+
+func (s *bytesSource) close() {}
+
+// deliver sends a representation of size bytes: all of it, a range, or several,
+// or none if what the request knows of it is current. The first bytes are read,
+// and verified, before the status is sent; an error after that cuts the
+// connection.
+func (g *content) deliver(w *sealed, r *http.Request, size uint64, etag string, open func(context.Context, span) (source, error)) {
+	h := w.Header()
+	h.Set("Etag", etag)
+	h.Set("Accept-Ranges", "bytes")
+	if match := r.Header["If-Match"]; len(match) > 0 && !matches(match, etag, true) {
+		g.problem(w, r, http.StatusPreconditionFailed, fault.New(fault.Conflict, "the entity tag is another"))
+		return
+	}
+	if none := r.Header["If-None-Match"]; len(none) > 0 && matches(none, etag, false) {
+		notModified(w)
+		return
+	}
+	var spans []span
+	if header := strings.Join(r.Header["Range"], ","); header != "" && r.Method == http.MethodGet && current(r, etag) {
+		var err error
+		if spans, err = parseRanges(header, size); err != nil {
+			drop(h)
+			if errors.Is(err, errUnsatisfiable) {
+				h.Set("Content-Range", "bytes */"+strconv.FormatUint(size, 10))
+				g.problem(w, r, http.StatusRequestedRangeNotSatisfiable, err)
+				return
+			}
+			Problem(w, r, g.log, err)
+			return
+		}
+		total := uint64(0)
+		for _, s := range spans {
+			total += s.n
+		}
+		if len(spans) > 1 && total > size {
+			spans = nil // ranges that overlap: all of it is less
+		}
+	}
+	whole := len(spans) == 0
+	if whole {
+		spans = []span{{0, size}}
+	}
+	if r.Method == http.MethodHead {
+		h.Set("Content-Length", strconv.FormatUint(size, 10))
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	var src source = &bytesSource{}
+	if spans[0].n > 0 {
+		var err error
+		if src, err = open(r.Context(), spans[0]); err != nil {
+			drop(h)
+			Problem(w, r, g.log, err)
+			return
+		}
+	}
+	first, err := src.next()
+	if err != nil && !errors.Is(err, io.EOF) {
+		src.close()
+		drop(h)
+		Problem(w, r, g.log, err)
+		return
+	}
+	status := http.StatusPartialContent
+	if whole {
+		status = http.StatusOK
+	}
+	if len(spans) == 1 {
+		if !whole {
+			h.Set("Content-Range", contentRange(spans[0], size))
+		}
+		h.Set("Content-Length", strconv.FormatUint(spans[0].n, 10))
+		w.WriteHeader(status)
+		g.copy(w, r, src, first, spans[0].n)
+		return
+	}
+	ctype := h.Get("Content-Type")
+	parts := multipart.NewWriter(w)
+	h.Set("Content-Length", strconv.FormatUint(multipartSize(spans, ctype, size, parts.Boundary()), 10))
+	h.Set("Content-Type", "multipart/byteranges; boundary="+parts.Boundary())
+	w.WriteHeader(status)
+	for i, s := range spans {
+		if i > 0 {
+			if src, err = open(r.Context(), s); err != nil {
+				g.abort(r, err)
+			}
+			if first, err = src.next(); err != nil {
+				src.close()
+				g.abort(r, err)
+			}
+		}
+		if _, err := parts.CreatePart(partHeader(s, ctype, size)); err != nil {
+			src.close()
+			panic(http.ErrAbortHandler)
+		}
+		g.copy(w, r, src, first, s.n)
+	}
+	parts.Close()
+}
+
+// drop takes away headers that are about the bytes, before an error is answered.
+func drop(h http.Header) {
+	for _, k := range []string{"Etag", "Cache-Control", "Content-Disposition", "Content-Location", "Accept-Ranges"} {
+		h.Del(k)
+	}
+}
+
+func notModified(w http.ResponseWriter) {
+	h := w.Header()
+	for _, k := range []string{"Content-Type", "Content-Length", "Content-Disposition", "Accept-Ranges"} {
+		h.Del(k)
+	}
+	w.WriteHeader(http.StatusNotModified)
+}
+
+// copy sends what a source holds, n bytes, and closes it.
+func (g *content) copy(w io.Writer, r *http.Request, src source, first []byte, n uint64) {
+	defer src.close()
+	for b := first; ; {
+		if uint64(len(b)) > n {
+			g.abort(r, fault.New(fault.Unverified, "a file is longer than it says"))
+		}
+		if _, err := w.Write(b); err != nil {
+			panic(http.ErrAbortHandler) // nobody reads any more, or too slowly
+		}
+		n -= uint64(len(b))
+		var err error
+		if b, err = src.next(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			g.abort(r, err)
+		}
+	}
+	if n != 0 {
+		g.abort(r, fault.New(fault.Unverified, "a file is %d bytes shorter than it says", n))
+	}
+}
+
+// abort cuts an answer off, so that nobody takes it for whole.
+func (g *content) abort(r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		g.log.WarnContext(r.Context(), "answer cut off", "path", r.URL.Path, "error", err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+func contentRange(s span, size uint64) string {
+	return "bytes " + strconv.FormatUint(s.off, 10) + "-" + strconv.FormatUint(s.off+s.n-1, 10) + "/" + strconv.FormatUint(size, 10)
+}
+
+func partHeader(s span, ctype string, size uint64) textproto.MIMEHeader {
+	return textproto.MIMEHeader{"Content-Range": {contentRange(s, size)}, "Content-Type": {ctype}}
+}
+
+func multipartSize(spans []span, ctype string, size uint64, boundary string) uint64 {
+	var b bytes.Buffer
+	parts := multipart.NewWriter(&b)
+	parts.SetBoundary(boundary)
+	n := uint64(0)
+	for _, s := range spans {
+		parts.CreatePart(partHeader(s, ctype, size))
+		n += s.n
+	}
+	parts.Close()
+	return n + uint64(b.Len())
+}
+
+// matches compares entity tags, as sections 8.8.3 and 13.1 of RFC 9110 say.
+func matches(header []string, etag string, strong bool) bool {
+	for _, h := range header {
+		for {
+			h = strings.TrimLeft(h, " \t,")
+			if h == "" {
+				break
+			}
+			if h[0] == '*' {
+				return true
+			}
+			weak := strings.HasPrefix(h, "W/")
+			tag := strings.TrimPrefix(h, "W/")
+			if tag == "" || tag[0] != '"' {
+				break
+			}
+			end := strings.IndexByte(tag[1:], '"')
+			if end < 0 {
+				break
+			}
+			tag, h = tag[:end+2], tag[end+2:]
+			ours, weakly := strings.CutPrefix(etag, "W/")
+			if tag == ours && !(strong && (weak || weakly)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// current reports whether a Range may be answered: there is no If-Range, or it
+// names, strongly, what there is. A date never does: nothing here has one.
+func current(r *http.Request, etag string) bool {
+	h := r.Header.Get("If-Range")
+	return h == "" || h == etag && !strings.HasPrefix(etag, "W/")
+}
+
+// open returns a range of a file. A range that lies in one block is read at
+// once. For a longer one the blocks are read one ahead of whoever takes them.
+func (g *content) open(ctx context.Context, c cid.Cid, s span) (source, error) {
+	if c.Prefix().Codec == cid.Raw {
+		b, err := g.leaf(ctx, unixfs.Leaf{CID: c}, s)
+		return &bytesSource{b}, err
+	}
+	var leaves []unixfs.Leaf
+	enough := errors.New("enough")
+	ok, err := unixfs.PlanRange(ctx, g.guard, c, s.off, s.off+s.n, func(l unixfs.Leaf) error {
+		if leaves = append(leaves, l); len(leaves) == 2 {
+			return enough
+		}
+		return nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, enough):
+		return nil, err
+	case ok && len(leaves) == 1:
+		b, err := g.leaf(ctx, leaves[0], s)
+		return &bytesSource{b}, err
+	}
+	if err := g.denied(ctx, c, s); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	a := &ahead{pieces: make(chan []byte, 1), cancel: cancel}
+	hand := func(b []byte) error {
+		select {
+		case a.pieces <- b:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	go func() {
+		defer close(a.pieces)
+		sent := uint64(0)
+		whole, err := unixfs.PlanRange(ctx, g.guard, c, s.off, s.off+s.n, func(l unixfs.Leaf) error {
+			b, err := g.leaf(ctx, l, s)
+			if err != nil {
+				return err
+			}
+			sent += uint64(len(b))
+			return hand(b)
+		})
+		if err == nil && !whole {
+			// Bytes in inner nodes: rare, and read in order.
+			err = unixfs.ReadRange(ctx, g.guard, c, s.off+sent, s.n-sent, hand)
+		}
+		a.err = err
+	}()
+	return a, nil
+}
+
+// denied looks at the blocks of a range before the first of it is sent, when
+// there is a denylist.
+func (g *content) denied(ctx context.Context, c cid.Cid, s span) error {
+	if g.deny.empty() {
+		return nil
+	}
+	_, err := unixfs.PlanRange(ctx, g.guard, c, s.off, s.off+s.n, func(l unixfs.Leaf) error { return g.deny.block(l.CID) })
+	return err
+}
+
+// leaf returns the bytes of a leaf that lie in a range.
+func (g *content) leaf(ctx context.Context, l unixfs.Leaf, s span) ([]byte, error) {
+	b, err := g.guard.Block(ctx, l.CID)
+	if err != nil {
+		return nil, err
+	}
+	if l.CID.Prefix().Codec != cid.Raw {
+		if b, err = unixfs.Data(l.CID, b); err != nil {
+			return nil, fault.Mark(fault.Unverified, err)
+		}
+	}
+	if l.Known && uint64(len(b)) != l.Size {
+		return nil, fault.New(fault.Unverified, "block %s has %d bytes of a file, its parent claims %d", l.CID, len(b), l.Size)
+	}
+	from, to := uint64(0), uint64(len(b))
+	if s.off > l.Off {
+		from = min(s.off-l.Off, to)
+	}
+	if end := s.off + s.n; end < l.Off+to {
+		to = max(end, l.Off) - l.Off
+	}
+	return b[from:max(to, from)], nil
+}
+
+// ahead is a source that a goroutine fills. err is set before pieces is closed.
+type ahead struct {
+	pieces chan []byte
+	err    error
+	cancel context.CancelFunc
+}
+
+func (a *ahead) next() ([]byte, error) {
+	b, ok := <-a.pieces
+	if ok {
+		return b, nil
+	}
+	if a.err != nil {
+		return nil, a.err
+	}
+	return nil, io.EOF
+}
+
+// close ends the goroutine and waits for it.
+func (a *ahead) close() {
+	a.cancel()
+	for range a.pieces {
+	}
+}

@@ -1,0 +1,266 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	block "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/fold/foldtest"
+	"github.com/cairn-registry/cairn/registry/gateway"
+	"github.com/cairn-registry/cairn/registry/translog"
+)
+
+const logName = "cairn.example/log"
+
+// A home is a registry with its store, in a folder of its own.
+type home struct {
+	t     testing.TB
+	store *pack.Store
+	reg   *registry.Registry
+}
+
+func newHome(t testing.TB) *home {
+	t.Helper()
+	skey, vkey, err := translog.NewLogKey(logName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, _, err := translog.LoadKey(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &home{t: t}
+	cfg := registry.Config{Dir: t.TempDir(), VKey: vkey, Signer: signer}
+	if err := os.Mkdir(filepath.Join(cfg.Dir, "trust"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if h.store, err = pack.Open(filepath.Join(cfg.Dir, "blocks"), pack.Options{Verify: pack.Once}); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Blocks = h.store
+	p := &manifests.Registry{
+		Common: common(t), Origin: logName, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")},
+		OperatorThreshold: 1, FirstPeriod: "2026-11",
+	}
+	if h.reg, err = registry.Create(t.Context(), cfg, seal(t, manifests.New(p), "operator")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.reg.Close(context.Background()); err != nil {
+			t.Errorf("closing the registry: %v", err)
+		}
+		if err := h.store.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	return h
+}
+
+func common(t testing.TB) manifests.Common {
+	t.Helper()
+	nonce, err := manifests.NewNonce(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return manifests.Common{Registry: logName, Nonce: nonce, IssuedAt: "2026-11-22T08:00:00Z"}
+}
+
+func seal(t testing.TB, s *manifests.Statement, signer string) []byte {
+	t.Helper()
+	payload, err := manifests.Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := sign.Seal(payload, foldtest.Key(signer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// files are paths and contents.
+type files map[string]string
+
+func (f files) write(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for path, text := range f {
+		full := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// add stores files and returns the root.
+func (h *home) add(f files) *ingest.Result {
+	h.t.Helper()
+	r, err := ingest.Add(h.t.Context(), f.write(h.t), ingest.PackStore(h.store), ingest.AddOptions{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return r
+}
+
+// register signs a statement about what was added, under terms.
+func (h *home) register(publisher, name, version string, r *ingest.Result, document *terms.Terms) cid.Cid {
+	h.t.Helper()
+	document.Schema = terms.Schema
+	if document.Base.SPDX == "" {
+		document.Base.SPDX = "CC-BY-4.0"
+	}
+	tb, err := terms.Encode(document)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.record(cjson.JSONCID(tb), tb)
+	chunking, err := manifests.ParseChunking(r.Chunker)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	id := foldtest.ID(publisher)
+	m := &manifests.Manifest{
+		Schema: manifests.ManifestSchema, Name: name, Version: version, CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
+		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},
+		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: "unixfs-v1-2025", Chunking: chunking},
+	}
+	for _, f := range r.Files {
+		m.Files = append(m.Files, ingest.ManifestFile(f))
+	}
+	mb, err := manifests.EncodeManifest(m)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.record(cjson.JSONCID(mb), mb)
+	c := &manifests.Contribution{
+		Common: common(h.t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
+		Dataset: manifests.Dataset{Name: name, Version: version, License: document.Base.SPDX, Manifest: cjson.CID{Cid: cjson.JSONCID(mb)},
+			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, MediaTypes: m.MediaTypes()},
+		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
+	}
+	s, err := h.reg.Submit(h.t.Context(), seal(h.t, manifests.NewContribution(c, r.Root), publisher))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if s.Verdict != registry.Accepted {
+		h.t.Fatalf("%s@%s is %s: %s", name, version, s.Verdict, s.Code)
+	}
+	return s.Statement
+}
+
+func (h *home) record(c cid.Cid, b []byte) {
+	h.t.Helper()
+	blk, err := block.NewBlockWithCid(b, c)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.store.PutRecords(h.t.Context(), blk); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *home) gateway(o gateway.Options) *gateway.Gateway {
+	h.t.Helper()
+	g, err := gateway.New(h.reg, h.store, o)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return g
+}
+
+// serve starts a server on loopback and returns its URL.
+func serve(t testing.TB, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// An answer is what a client sees; body is what arrived before err.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+func (a answer) get(name string) string { return strings.Join(a.header.Values(name), ", ") }
+
+// ask sends a request. Headers are "Name: value"; Host is among them.
+func ask(t testing.TB, method, url string, headers ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, ok := strings.Cut(h, ": ")
+		switch {
+		case !ok:
+			t.Fatalf("%q is no header", h)
+		case name == "Host":
+			req.Host = value
+		default:
+			req.Header.Add(name, value)
+		}
+	}
+	client := &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, body, err}
+}
+
+// noise returns n bytes that repeat nowhere.
+func noise(seed byte, n int) string {
+	var b bytes.Buffer
+	x := uint64(seed) + 0x9e3779b97f4a7c15
+	for b.Len() < n {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b.Write([]byte{byte(x), byte(x >> 8), byte(x >> 16), byte(x >> 24), byte(x >> 32), byte(x >> 40), byte(x >> 48), byte(x >> 56)})
+	}
+	return b.String()[:n]
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func foldID(name string) string { return string(foldtest.ID(name)) }
+
+func blockOf(c cid.Cid, b []byte) (block.Block, error) { return block.NewBlockWithCid(b, c) }
