@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/ipfs/boxo/blockstore"
@@ -67,6 +68,26 @@ func (g *guard) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return b, err
 	}
 	return g.Reader.Block(ctx, c)
+}
+
+// openBlock is a Reader's ability to hand out a verified block in parts.
+type openBlock interface {
+	OpenBlock(ctx context.Context, c cid.Cid) (r io.ReaderAt, size int64, err error)
+}
+
+// piece returns a block to be read in parts: whole in memory, or from where it
+// lies.
+func (g *guard) piece(ctx context.Context, c cid.Cid) (piece, error) {
+	o, ok := g.Reader.(openBlock)
+	if _, in, _ := inline(c); !ok || in {
+		b, err := g.Block(ctx, c)
+		return piece{b: b, n: uint64(len(b))}, err
+	}
+	if err := g.deny.block(c); err != nil {
+		return piece{}, err
+	}
+	r, n, err := o.OpenBlock(ctx, c)
+	return piece{r: r, n: uint64(n)}, err
 }
 
 func (g *guard) Size(ctx context.Context, c cid.Cid) (uint64, error) {
