@@ -33,7 +33,7 @@ func (w *sealed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 const (
 	policyOwn    = "sandbox allow-downloads; default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'none'; frame-ancestors 'self'"
 	policyShared = "sandbox allow-downloads; default-src 'none'; frame-ancestors 'none'"
-	policyPage   = "sandbox allow-downloads; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+	policyPage   = "sandbox allow-downloads; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 )
 
 // active reports whether a browser may run what a media type holds.
