@@ -262,9 +262,10 @@ func (g *Gateway) general(c boxo.Config) http.Handler {
 }
 
 const (
-	// maxConcurrent bounds the requests for data that a face works on at once.
-	// Each holds at most three blocks of two MiB.
-	maxConcurrent = 256
+	// maxConcurrent bounds the requests for data that a face works on at once:
+	// many, because slow readers are among them. One for a file or block holds a
+	// slice of it, so they hold 256 MiB at the very most.
+	maxConcurrent = 2048
 	// maxDuration bounds one answer of boxo: it knows no way to have none.
 	maxDuration = 7 * 24 * time.Hour
 )

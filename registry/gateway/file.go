@@ -519,9 +519,8 @@ func (g *content) denied(ctx context.Context, c cid.Cid, s span) error {
 func (g *content) leaf(ctx context.Context, l unixfs.Leaf, s span) (p piece, err error) {
 	if l.CID.Prefix().Codec == cid.Raw {
 		p, err = g.guard.piece(ctx, l.CID)
-	} else if p.b, err = g.guard.Block(ctx, l.CID); err == nil {
-		p.b, err = unixfs.Data(l.CID, p.b)
-		p.n, err = uint64(len(p.b)), fault.Mark(fault.Unverified, err)
+	} else {
+		p, err = g.pbLeaf(ctx, l.CID)
 	}
 	if err != nil {
 		return p, err
@@ -537,4 +536,26 @@ func (g *content) leaf(ctx context.Context, l unixfs.Leaf, s span) (p piece, err
 		to = max(end, l.Off) - l.Off
 	}
 	return p.cut(from, max(to, from)), nil
+}
+
+// pbLeaf returns the bytes of a file in a dag-pb leaf, which lie in one run
+// somewhere in the block.
+func (g *content) pbLeaf(ctx context.Context, c cid.Cid) (piece, error) {
+	b, err := g.guard.Block(ctx, c)
+	if err != nil {
+		return piece{}, err
+	}
+	data, err := unixfs.Data(c, b)
+	if err != nil {
+		return piece{}, fault.Mark(fault.Unverified, err)
+	}
+	if len(data) < slice {
+		return whole(data), nil
+	}
+	p, err := g.guard.piece(ctx, c)
+	if err != nil {
+		return p, err
+	}
+	at := uint64(bytes.Index(b, data)) // an equal run is as good
+	return p.cut(at, at+uint64(len(data))), nil
 }

@@ -18,7 +18,8 @@ const largeFrame = 64 << 10
 // They were hashed when OpenBlock returns, by it or by an earlier call since the
 // pack was opened: damage that was there is never handed out, damage that comes
 // later may be, whatever Options.Verify says. Codes are those of [Store.Block].
-// The reader is good until the store is closed.
+// The reader is good until the store is closed; it holds a block of 64 KiB or
+// more on disk, not in memory.
 func (s *Store) OpenBlock(ctx context.Context, c cid.Cid) (io.ReaderAt, int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -31,21 +32,22 @@ func (s *Store) OpenBlock(ctx context.Context, c cid.Cid) (io.ReaderAt, int64, e
 		return nil, 0, notFound(c)
 	}
 	id := packID{l.series, l.num}
-	if l.size >= largeFrame && s.large.has(id, l.offset) {
-		p, err := s.pack(id)
+	if l.size < largeFrame || !s.large.has(id, l.offset) {
+		b, err := s.read(c, l)
 		if err != nil {
 			return nil, 0, err
 		}
-		return io.NewSectionReader(p.f, l.offset+l.frameHeaderLen(), int64(l.size)), int64(l.size), nil
+		if l.size < largeFrame {
+			return bytes.NewReader(b), int64(l.size), nil
+		}
+		s.large.add(id, l.offset)
 	}
-	b, err := s.read(c, l)
+	// Read again from the page cache: a reader that is slow holds no block.
+	p, err := s.pack(id)
 	if err != nil {
 		return nil, 0, err
 	}
-	if l.size >= largeFrame {
-		s.large.add(id, l.offset)
-	}
-	return bytes.NewReader(b), int64(l.size), nil
+	return io.NewSectionReader(p.f, l.offset+l.frameHeaderLen(), int64(l.size)), int64(l.size), nil
 }
 
 // A frameSet is a set of large frames.
