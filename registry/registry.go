@@ -372,3 +372,11 @@ func (r *Registry) View(fn func(*index.Snapshot) error) error {
 	r.mu.Unlock()
 	return idx.View(fn)
 }
+
+// IndexBytes is how large the index is on disk, as of about a minute ago.
+func (r *Registry) IndexBytes() int64 {
+	r.mu.Lock()
+	idx := r.idx
+	r.mu.Unlock()
+	return idx.Bytes()
+}

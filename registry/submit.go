@@ -64,6 +64,54 @@ func (r *Registry) Submit(ctx context.Context, envelope []byte) (*Submitted, err
 	})
 }
 
+// A Parcel is an envelope that was read, before anything is done with it.
+type Parcel struct {
+	Statement *manifests.Statement
+	CID       cid.Cid      // of the statement
+	Signers   []sign.KeyID // whose signatures hold
+	Envelope  []byte       // normalised
+	leaf      []byte
+}
+
+// Read reads a foreign envelope as [Registry.Submit] does, and changes nothing.
+// Errors are those of Submit for what can be told from the envelope alone.
+func (r *Registry) Read(envelope []byte) (*Parcel, error) {
+	e, s, err := r.open(envelope)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := e.Encode()
+	if err != nil {
+		return nil, err
+	}
+	l, err := proof.NewLeaf(e, encoded)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := l.Encode()
+	if err != nil {
+		return nil, err
+	}
+	p := &Parcel{Statement: s, CID: manifests.StatementCID(e.Payload), Envelope: encoded, leaf: leaf}
+	for _, sig := range e.Signatures {
+		p.Signers = append(p.Signers, sig.KeyID)
+	}
+	return p, nil
+}
+
+// Examine checks what Submit checks of a statement's content and of the rules of
+// the log, with the content read from blocks, and changes nothing: for content
+// that is not in the registry's store yet. Errors are those of Submit.
+func (r *Registry) Examine(ctx context.Context, p *Parcel, blocks unixfs.Blocks) error {
+	if err := r.stalled(); err != nil {
+		return err
+	}
+	if err := r.admit(ctx, blocks, p.Statement); err != nil {
+		return err
+	}
+	return r.foresee(p.leaf, p.Envelope)
+}
+
 // open reads a foreign envelope: who signed it follows from the statement.
 func (r *Registry) open(envelope []byte) (*sign.Envelope, *manifests.Statement, error) {
 	// The signers' keys are found among those the statement lists, so the
@@ -131,7 +179,7 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if err != nil {
 		return nil, err
 	}
-	if err := r.admit(ctx, s); err != nil {
+	if err := r.admit(ctx, r.cfg.Blocks, s); err != nil {
 		return nil, err
 	}
 	if err := r.foresee(leaf, encoded); err != nil {
@@ -308,18 +356,18 @@ func (r *Registry) foresee(leaf, envelope []byte) error {
 
 // admit checks what a statement names beside other statements: that it is in the
 // store, and agrees with what the statement repeats of it.
-func (r *Registry) admit(ctx context.Context, s *manifests.Statement) error {
+func (r *Registry) admit(ctx context.Context, blocks unixfs.Blocks, s *manifests.Statement) error {
 	has := func(what string, c cid.Cid) error {
-		if _, err := r.cfg.Blocks.Size(ctx, c); err != nil {
+		if _, err := blocks.Size(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		return nil
 	}
 	switch p := s.Predicate.(type) {
 	case *manifests.Contribution:
-		return r.admitDataset(ctx, s, p)
+		return r.admitDataset(ctx, blocks, s, p)
 	case *manifests.Model:
-		return r.admitModel(ctx, p)
+		return r.admitModel(ctx, blocks, p)
 	case *manifests.Attribution:
 		return has("the scores", p.Scores.Cid)
 	case *manifests.Payout:
@@ -330,20 +378,20 @@ func (r *Registry) admit(ctx context.Context, s *manifests.Statement) error {
 
 // admitModel checks a model's terms, and that its rules are those that they set.
 // Its artifact may be elsewhere.
-func (r *Registry) admitModel(ctx context.Context, m *manifests.Model) error {
-	b, err := r.cfg.Blocks.Block(ctx, m.Terms.Cid)
+func (r *Registry) admitModel(ctx context.Context, blocks unixfs.Blocks, m *manifests.Model) error {
+	b, err := blocks.Block(ctx, m.Terms.Cid)
 	if err != nil {
 		return fmt.Errorf("the terms: %w", err)
 	}
 	if err := manifests.AgreeTerms(m.Rules, b); err != nil {
 		return err
 	}
-	return r.admitTerms(ctx, b)
+	return r.admitTerms(ctx, blocks, b)
 }
 
 // admitTerms checks what a terms document names: identifiers of licences, and a
 // licence's text.
-func (r *Registry) admitTerms(ctx context.Context, document []byte) error {
+func (r *Registry) admitTerms(ctx context.Context, blocks unixfs.Blocks, document []byte) error {
 	t, err := terms.Decode(document)
 	if err != nil {
 		return fmt.Errorf("the terms: %w", err)
@@ -352,7 +400,7 @@ func (r *Registry) admitTerms(ctx context.Context, document []byte) error {
 		return fmt.Errorf("the terms: %w", err)
 	}
 	if t.Base.Text.Defined() {
-		if _, err := r.cfg.Blocks.Size(ctx, t.Base.Text.Cid); err != nil {
+		if _, err := blocks.Size(ctx, t.Base.Text.Cid); err != nil {
 			return fmt.Errorf("the licence text: %w", err)
 		}
 	}
@@ -362,12 +410,12 @@ func (r *Registry) admitTerms(ctx context.Context, document []byte) error {
 // admitDataset checks a contribution's content: manifest and terms are there and agree
 // with the statement, licence identifiers are known, the dataset's DAG is
 // complete, and its files, bytes and counts are those the manifest claims.
-func (r *Registry) admitDataset(ctx context.Context, s *manifests.Statement, c *manifests.Contribution) error {
-	mb, err := r.cfg.Blocks.Block(ctx, c.Dataset.Manifest.Cid)
+func (r *Registry) admitDataset(ctx context.Context, blocks unixfs.Blocks, s *manifests.Statement, c *manifests.Contribution) error {
+	mb, err := blocks.Block(ctx, c.Dataset.Manifest.Cid)
 	if err != nil {
 		return fmt.Errorf("the manifest: %w", err)
 	}
-	tb, err := r.cfg.Blocks.Block(ctx, c.Terms.Cid)
+	tb, err := blocks.Block(ctx, c.Terms.Cid)
 	if err != nil {
 		return fmt.Errorf("the terms: %w", err)
 	}
@@ -375,17 +423,17 @@ func (r *Registry) admitDataset(ctx context.Context, s *manifests.Statement, c *
 	if err != nil {
 		return err
 	}
-	if err := r.admitTerms(ctx, tb); err != nil {
+	if err := r.admitTerms(ctx, blocks, tb); err != nil {
 		return err
 	}
 	if c.Attachments.Defined() {
-		if err := unixfs.Closure(ctx, r.cfg.Blocks, []cid.Cid{c.Attachments.Cid}, 0, false, func(cid.Cid, []byte) error { return nil }); err != nil {
+		if err := unixfs.Closure(ctx, blocks, []cid.Cid{c.Attachments.Cid}, 0, false, func(cid.Cid, []byte) error { return nil }); err != nil {
 			return fmt.Errorf("the attachments: %w", err)
 		}
 	}
-	next, stop := iter.Pull2(m.ListedFiles(ctx, r.cfg.Blocks))
+	next, stop := iter.Pull2(m.ListedFiles(ctx, blocks))
 	defer stop()
-	sum, err := unixfs.Check(ctx, r.cfg.Blocks, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {
+	sum, err := unixfs.Check(ctx, blocks, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {
 		f, err, ok := next()
 		if !ok || err != nil {
 			return unixfs.Listed{}, false, err

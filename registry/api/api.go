@@ -45,6 +45,7 @@ func New(reg *registry.Registry, version string, log *slog.Logger) *API {
 
 // Register adds the read-only routes to mux.
 func (a *API) Register(mux *http.ServeMux) {
+	a.registerOpenAPI(mux)
 	a.get(mux, "/v1/status", a.status)
 	a.get(mux, "/v1/entries/{index}", a.entry)
 	a.get(mux, "/v1/statements/{cid}", a.statement)

@@ -19,7 +19,6 @@ import (
 	"github.com/ipfs/boxo/exchange/offline"
 	boxo "github.com/ipfs/boxo/gateway"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -41,7 +40,8 @@ type Gateway struct {
 	typed   typed
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
-	seen    *instruments
+	front   *front
+	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
 
 	// carBlocks are what CARs on their way may still remember.
 	carBlocks atomic.Int64
@@ -73,20 +73,13 @@ func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error)
 	g := &Gateway{
 		o: o, store: store, reg: reg, api: api.New(reg, o.Version, o.Log), log: o.Log, deny: deny, guard: guard,
 		notices: &notices{reg: reg, store: o.Blocks},
-		backend: backend, metrics: metrics, seen: newInstruments(metrics),
+		backend: backend, metrics: metrics,
 	}
 	g.carBlocks.Store(maxCARBlocks)
-	gauge := func(name, help string, value func(registry.Status) float64) {
-		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(reg.Status()) }))
+	registerParts(metrics, reg, store, o.Version)
+	if g.front, err = newFront(o.Front, newInstruments(metrics), o.Log); err != nil {
+		return nil, err
 	}
-	gauge("cairn_log_size", "Entries of the published log.", func(s registry.Status) float64 { return float64(s.Size) })
-	gauge("cairn_log_applied", "Entries that the index has applied.", func(s registry.Status) float64 { return float64(s.Applied) })
-	gauge("cairn_ready", "1 when the registry takes statements.", func(s registry.Status) float64 {
-		if s.Ready {
-			return 1
-		}
-		return 0
-	})
 	return g, nil
 }
 
@@ -105,7 +98,12 @@ func isHost(name string) bool {
 // watched stays as it was when New read it.
 func (g *Gateway) Watch(ctx context.Context) { g.deny.watch(ctx, g.o.DenylistEvery, g.log) }
 
-// Public returns the handler for strangers: it only reads. On a loopback
+// TakeWrites adds the routes by which strangers write to the public face. It is
+// called before Public.
+func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes = w }
+
+// Public returns the handler for strangers: it only reads, unless TakeWrites was
+// called. On a loopback
 // listener, files and directory pages are served beside blocks and CARs, on any
 // Host, and each root has an origin of its own, CID.ipfs.localhost. On any other
 // listener they are served only on the origins of [Options.Hosts].
@@ -114,7 +112,11 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 	if loopback {
 		hosts = append(slices.Clone(hosts), "localhost")
 	}
-	return g.front("public", g.content("public", hosts, loopback), g.mux())
+	mux := g.mux()
+	if g.writes != nil {
+		g.writes.Register(mux)
+	}
+	return g.front.wrap("public", g.content("public", hosts, loopback), mux, true)
 }
 
 // Private returns the handler for the owner of the home: all of Public, the way
@@ -122,13 +124,13 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 func (g *Gateway) Private() http.Handler {
 	mux := g.mux()
 	g.api.RegisterPrivate(mux, g.store)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics, promhttp.HandlerOpts{}))
-	return g.front("private", g.content("private", nil, true), mux)
+	mux.Handle("GET /metrics", g.Metrics())
+	return g.front.wrap("private", g.content("private", nil, true), mux, false)
 }
 
 func (g *Gateway) content(face string, hosts []string, files bool) *content {
 	return &content{
-		Gateway: g, hosts: hosts, files: files, slots: make(chan struct{}, maxConcurrent),
+		Gateway: g, hosts: hosts, files: files,
 		general: g.general(boxo.Config{MetricsRegistry: prometheus.WrapRegistererWith(prometheus.Labels{"face": face}, g.metrics)}),
 	}
 }
@@ -141,9 +143,7 @@ func (g *Gateway) mux() *http.ServeMux {
 	mux.HandleFunc("GET "+rslPath+"{cid}", g.rsl)
 	mux.HandleFunc("GET /checkpoint", g.checkpoint)
 	mux.HandleFunc("GET /tile/", g.tile)
-	mux.HandleFunc("GET /healthz", g.healthy)
-	mux.HandleFunc("GET /livez", g.healthy)
-	mux.HandleFunc("GET /readyz", g.ready)
+	g.health(mux)
 	mux.HandleFunc("GET /{$}", g.index)
 	return mux
 }
@@ -179,6 +179,10 @@ func (g *Gateway) healthy(w http.ResponseWriter, _ *http.Request) {
 
 // ready says whether the index follows the log and the log takes entries.
 func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
+	if g.front.draining.Load() {
+		Problem(w, r, g.log, fault.Mark(fault.Busy, errDraining))
+		return
+	}
 	if s := g.reg.Status(); !s.Ready {
 		Problem(w, r, g.log, fault.New(fault.Busy, "not ready: %s", s.Reason))
 		return

@@ -17,6 +17,8 @@ type Options struct {
 	Version string
 	// Log takes what happens; nil discards it.
 	Log *slog.Logger
+	// Front is what strangers have to pass.
+	Front FrontOptions
 	// Blocks is where what is served is read from, with the request's context;
 	// nil means the store that New is given.
 	Blocks blocks.Reader
@@ -34,10 +36,6 @@ type Options struct {
 	DenylistEvery time.Duration
 	// Withdrawn says what its publisher has withdrawn; nil means nothing.
 	Withdrawn Withdrawals
-	// Stall is how long a reader may take for a slice of 128 KiB before its
-	// connection is cut; default 30 s, so the slowest reader gets some 4 KiB/s. No
-	// transfer is cut for its length. Below 0, whoever is in front sees to that.
-	Stall time.Duration
 }
 
 // Withdrawals knows which data is no longer offered.
@@ -54,9 +52,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DenylistEvery == 0 {
 		o.DenylistEvery = 10 * time.Second
-	}
-	if o.Stall == 0 {
-		o.Stall = 30 * time.Second
 	}
 	return o
 }

@@ -69,6 +69,12 @@ func label32(c cid.Cid) (string, error) {
 	return "", fault.New(fault.Invalid, "the CID %s is too long for the name of a host", c)
 }
 
+// owns reports whether a request is one for data.
+func (g *content) owns(r *http.Request) bool {
+	o, err := originOf(r.Host, g.hosts)
+	return err != nil || o.root.Defined() || strings.HasPrefix(r.URL.Path, "/ipfs/")
+}
+
 // takes answers a request for data, be it below /ipfs or on an origin of a root;
 // false leaves one for anything else to the routes. Paths of data are taken as
 // they are written, not cleaned.
@@ -96,7 +102,6 @@ func (g *content) takes(w http.ResponseWriter, r *http.Request) bool {
 func redirect(w http.ResponseWriter, to string, status int) {
 	h := w.Header()
 	h.Set("Location", to)
-	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Content-Length", "0")
 	w.WriteHeader(status)
 }

@@ -116,3 +116,15 @@ func damaged(format string, args ...any) error {
 		fault.New(fault.Internal, "%w: %w", ErrRebuild, fmt.Errorf(format, args...)),
 		"the log has everything that is in the index: rebuild it")
 }
+
+// Bytes is how large the index is on disk; 0 once it is closed. The database
+// measures it about once a minute.
+func (x *Index) Bytes() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.db == nil {
+		return 0
+	}
+	tables, logs := x.db.Size()
+	return tables + logs
+}

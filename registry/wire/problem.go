@@ -93,7 +93,7 @@ func (p Problem) Write(w http.ResponseWriter) {
 	h.Set("Content-Type", ProblemType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if p.Code.Retry() {
+	if p.Code.Retry() && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	w.WriteHeader(p.Status)

@@ -36,6 +36,7 @@ type addOptions struct {
 	hidden, portable   bool
 	fingerprint        bool
 	again, dryRun      bool
+	push               pushTarget
 }
 
 func newAdd(env *Env) *cobra.Command {
@@ -60,6 +61,10 @@ new entry all the same. A changed dataset becomes the next version of its name:
 PATCH when nothing but the packaging changed, MINOR when files were only added,
 MAJOR otherwise. It credits those of the version before, unless --contributor or
 the manifest file names others; who would then have less must agree ("cairn agree").
+
+With --registry the dataset is then pushed to another registry, as "cairn push"
+does. Both entries are told apart: the one in this home comes first, and is there
+whatever becomes of the other.
 
 When add returns 0, everything is on disk and in the published log. When it is
 killed, nothing is half-done: run it again.`,
@@ -90,6 +95,7 @@ killed, nothing is half-done: run it again.`,
 	f.BoolVar(&o.portable, "portable", false, "refuse names that some system cannot hold, instead of warning")
 	f.BoolVar(&o.again, "again", false, "make a new entry even when nothing changed")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "compute everything, store and log nothing")
+	o.push.register(c, "register it here, then push it to the registry at this `URL`")
 	return c
 }
 
@@ -111,6 +117,7 @@ type addResult struct {
 	Edges     []manifests.Edge `json:"edges,omitempty"` // of a total of 1,000,000
 	Receipt   string           `json:"receipt,omitempty"`
 	Warnings  []ingest.Warning `json:"warnings,omitempty"`
+	Remote    *pushResult      `json:"remote,omitempty"` // at the registry of --registry
 }
 
 func runAdd(ctx context.Context, env *Env, o *addOptions, path string) error {

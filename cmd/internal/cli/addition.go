@@ -212,8 +212,27 @@ func (a *addition) register(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return a.answer(result)
+		return a.finish(ctx, result)
 	}
+}
+
+// finish pushes what was registered here, if that was asked for, and answers.
+func (a *addition) finish(ctx context.Context, r addResult) error {
+	if a.o.push.url == "" {
+		return a.answer(r)
+	}
+	res, err := a.conn.API.Resolve(ctx, r.Statement)
+	if err != nil {
+		return err
+	}
+	a.env.note("registered here as entry %d; pushing to %s", *r.Index, a.o.push.url)
+	if r.Remote, err = a.env.push(ctx, a.conn, &res.Datasets[0], a.signer, a.o.push); err != nil {
+		if fault.Hint(err) == "" {
+			err = fault.WithHint(err, "\"cairn push %s --registry %s\" tries again", r.Statement, a.o.push.url)
+		}
+		return fmt.Errorf("%s@%s is registered here as entry %d, and was not pushed: %w", a.o.name, r.Version, *r.Index, err)
+	}
+	return a.answer(r)
 }
 
 func newer(now, then *wire.Dataset) bool {
@@ -332,7 +351,7 @@ func (a *addition) answerUnchanged(ctx context.Context, head *wire.Dataset) erro
 	if err != nil {
 		return err
 	}
-	return a.answer(addResult{
+	return a.finish(ctx, addResult{
 		Statement: head.Statement.String(), Version: head.Version, Index: &head.Index, Manifest: head.Manifest.String(),
 		Unchanged: true, Receipt: string(receipt),
 	})

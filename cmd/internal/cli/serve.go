@@ -3,49 +3,125 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cairn-registry/cairn/cmd/internal/config"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
+type serveOptions struct {
+	listen, admin   []string
+	tlsCert, tlsKey string
+	set             []string
+	printConfig     bool
+	writes          writeFlags
+}
+
 func newServe(env *Env) *cobra.Command {
-	var listen string
+	var o serveOptions
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve this home over HTTP",
-		Long: `serve answers anyone who can reach the address, reading only: blocks, CARs and
-files under /ipfs, the log under /checkpoint and /tile, questions under /v1.
-The first line on standard output is the URL it listens on; requests are logged
-on standard error. Files are served on loopback addresses only.
+		Long: `serve answers anyone who can reach its addresses: blocks, CARs and files under
+/ipfs, the log under /checkpoint and /tile, questions under /v1, which
+/v1/openapi.json describes. Standard output has the URL of each address, a line
+each; requests are logged on standard error. Files are served on loopback
+addresses, and on the origins of gateway.hosts. Strangers only read, unless
+--write says who may upload.
 
-The home's other commands go on working: they talk to the server through the
-home's socket, which also has /metrics. An interrupt ends it in an orderly way.`,
+Every setting is a key of config.yaml in the home. --print-config shows them all
+with what they mean and the value in force. A flag wins over the environment
+(CAIRN_LIMITS_MIN_RATE for limits.minRate), the environment over the file, the
+file over the default.
+
+Metrics, health and profiles are for operators: they have listeners of their own
+(--admin), which must be on this machine unless admin.public says otherwise. The
+home's socket has /metrics too.
+
+The home's other commands go on working: they talk to the server through that
+socket. SIGTERM or an interrupt makes /readyz answer 503 at once, lets running
+answers end within shutdown.drain, publishes the log, and exits with 0; a second
+signal ends the process at once.`,
 		Example: `  cairn serve --listen 127.0.0.1:8411
+  cairn serve --listen :443 --tls-cert chain.pem --tls-key key.pem --admin 127.0.0.1:9411
+  cairn serve --listen :443 --set tls.acme.domains=registry.example.org --set tls.acme.email=ops@example.org
+  cairn serve --write allowlist --allow did:key:z6Mk… --public-url https://registry.example.org
+  cairn serve --listen unix:/run/cairn/http.sock --set trustedProxies=unix
+  cairn serve --print-config > ~/.cairn/config.yaml
   curl --unix-socket ~/.cairn/cairn.sock http://home/metrics`,
 		Args: exactly(0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return runServe(c.Context(), env, listen) },
+		RunE: func(c *cobra.Command, _ []string) error { return runServe(c.Context(), env, o.settings(c), o) },
 	}
-	c.Flags().StringVar(&listen, "listen", "", "`address` to listen on (default: the config's, else 127.0.0.1:0)")
+	f := c.Flags()
+	f.StringSliceVar(&o.listen, "listen", nil, "`address` to listen on, host:port or unix:PATH (repeatable; default: the config's, else 127.0.0.1:0)")
+	f.StringSliceVar(&o.admin, "admin", nil, "`address` for metrics, health and profiles (repeatable; default: the config's, else none)")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate `file`, PEM, for HTTPS")
+	f.StringVar(&o.tlsKey, "tls-key", "", "private key `file` of the certificate")
+	o.writes.register(c)
+	f.StringArrayVar(&o.set, "set", nil, "a `KEY=VALUE` of the config, lists with commas (repeatable)")
+	f.BoolVar(&o.printConfig, "print-config", false, "print the settings in force, with comments, and exit")
 	return c
 }
 
-func runServe(ctx context.Context, env *Env, listen string) (err error) {
-	dir, cfg, err := env.homeDir()
+// settings are the flags as settings of the config, --set first: what has a
+// flag of its own is said more plainly there.
+func (o *serveOptions) settings(c *cobra.Command) []config.Setting {
+	var all []config.Setting
+	for _, s := range o.set {
+		key, value, _ := strings.Cut(s, "=")
+		all = append(all, config.Setting{Key: key, Value: value})
+	}
+	for _, f := range []struct{ flag, key, value string }{
+		{"listen", "listen", strings.Join(o.listen, ",")},
+		{"admin", "admin.listen", strings.Join(o.admin, ",")},
+		{"tls-cert", "tls.certFile", o.tlsCert},
+		{"tls-key", "tls.keyFile", o.tlsKey},
+	} {
+		if c.Flags().Changed(f.flag) {
+			all = append(all, config.Setting{Key: f.key, Value: f.value})
+		}
+	}
+	return append(all, o.writes.settings(c)...)
+}
+
+func runServe(ctx context.Context, env *Env, flags []config.Setting, opts serveOptions) (err error) {
+	for _, s := range opts.set {
+		if !strings.Contains(s, "=") {
+			return fault.New(fault.Invalid, "--set takes KEY=VALUE, not %s", fault.Quote(s))
+		}
+	}
+	dir, err := config.Home(env.home, env.Getenv)
 	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(dir, env.Getenv, flags...)
+	if err != nil {
+		return err
+	}
+	if err := opts.writes.addTokens(&cfg.Write); err != nil {
+		return err
+	}
+	if opts.printConfig {
+		_, err := io.WriteString(env.Stdout, config.Print(cfg))
 		return err
 	}
 	if !daemon.HasLog(dir) {
 		return noRegistry(dir)
 	}
-	if listen == "" {
-		listen = cfg.Listen
-	}
 	env.roomy()
 	o := env.options(cfg)
 	o.Log = env.logger(slog.LevelInfo)
+	access, closeLog, err := daemon.OpenAccessLog(dir, cfg.AccessLog, o.Log)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	o.AccessLog = access
 	c, err := daemon.Connect(ctx, dir, o)
 	if err != nil {
 		return err
@@ -54,8 +130,12 @@ func runServe(ctx context.Context, env *Env, listen string) (err error) {
 	if c.Home == nil {
 		return fault.New(fault.Conflict, "another server has this home open")
 	}
-	return c.Home.Serve(ctx, listen, func(url string) error {
-		_, err := fmt.Fprintln(env.Stdout, url)
-		return err
+	return c.Home.Serve(ctx, func(urls []string) error {
+		for _, u := range urls {
+			if _, err := fmt.Fprintln(env.Stdout, u); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

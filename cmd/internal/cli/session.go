@@ -27,7 +27,7 @@ func (env *Env) homeDir() (string, config.Config, error) {
 	if err != nil {
 		return "", config.Config{}, err
 	}
-	cfg, err := config.Load(dir)
+	cfg, err := config.Load(dir, env.Getenv)
 	return dir, cfg, err
 }
 

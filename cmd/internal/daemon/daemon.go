@@ -24,6 +24,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/gateway"
 )
@@ -36,6 +37,8 @@ type Options struct {
 	Config  config.Config
 	Log     *slog.Logger
 	Version string // of the program, told to whoever asks
+	// AccessLog gets a line per request of a server; nil: none.
+	AccessLog *slog.Logger
 	// Probe, when set, reads an index that was not closed cleanly in a child
 	// process: a damaged table can end the process that maps it.
 	Probe func(dir, origin string) error
@@ -53,6 +56,7 @@ type Home struct {
 	reg     *registry.Registry
 	front   *gateway.Gateway
 	private http.Handler
+	auth    *auth.Auth // nil: nobody writes over TCP
 }
 
 // Acquire takes the home's lock, making the folders if they are missing. When
@@ -179,7 +183,7 @@ func (h *Home) Create(ctx context.Context, origin string, seal func(origin, vkey
 		}
 		return h.finishCreate(ctx)
 	}
-	if err := writeOnce(filepath.Join(h.Dir, config.FileName), []byte(config.Template)); err != nil {
+	if err := writeOnce(filepath.Join(h.Dir, config.FileName), []byte(config.Template())); err != nil {
 		return err
 	}
 	signer, vkey, err := loadLogKey(h.Dir, origin, true)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
-	"golang.org/x/sys/unix"
 
 	"github.com/cairn-registry/cairn/ingest/internal/direct"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -93,11 +92,11 @@ func (b *Batch) begin() error {
 
 // checkSpace refuses when the disk has less than the watermark beside need.
 func (s *Store) checkSpace(need int64) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.dir, &st); err != nil {
-		return fault.New(fault.Internal, "asking for free space: %w", err)
+	free, err := s.free()
+	if err != nil {
+		return err
 	}
-	if free := int64(st.Bavail) * st.Bsize; free < minFree+need {
+	if free < minFree+need {
 		return fault.WithHint(fault.New(fault.NoSpace, "only %d MiB are free below %s", free>>20, s.dir), "free some space; %d MiB must stay free", minFree>>20)
 	}
 	return nil

@@ -25,9 +25,17 @@ var incomingID = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 type IncomingWriter struct {
 	name string
 	f    *os.File
-	out  *direct.Writer
+	out  appender
 	run  *run
 	seen map[[32]byte]bool
+}
+
+// An appender writes the bytes of a private pack.
+type appender interface {
+	Write(parts ...[]byte) error
+	Offset() int64
+	Flush() error
+	Close()
 }
 
 func incomingFile(dir, id string) (string, error) {
@@ -47,6 +55,10 @@ func CreateIncoming(dir, id string) (*IncomingWriter, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, err
 	}
+	return createIncoming(name, id, func(f *os.File, at int64) (appender, error) { return direct.NewWriter(f, at) })
+}
+
+func createIncoming(name, id string, writer func(*os.File, int64) (appender, error)) (*IncomingWriter, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		if errors.Is(err, os.ErrExist) {
@@ -59,7 +71,7 @@ func CreateIncoming(dir, id string) (*IncomingWriter, error) {
 		os.Remove(name)
 		return nil, noSpace(err)
 	}
-	out, err := direct.NewWriter(f, int64(len(header)))
+	out, err := writer(f, int64(len(header)))
 	if err != nil {
 		f.Close()
 		os.Remove(name)

@@ -112,6 +112,7 @@ type Store struct {
 	poison   atomic.Pointer[error]
 	verified sync.Map // place -> struct{}, in mode Once
 	large    frameSet // verified by OpenBlock since their pack was opened
+	damaged  atomic.Int64
 
 	records recordQueue
 }
@@ -367,6 +368,7 @@ func (s *Store) read(c cid.Cid, l location) ([]byte, error) {
 	// a page: whoever writes it to a file can do so directly.
 	head, data := make([]byte, l.frameHeaderLen()), make([]byte, l.size)
 	if err := readFrame(p.f, head, data, l.offset); err != nil {
+		s.damaged.Add(1)
 		return nil, fault.New(fault.Unverified, "%s, offset %d: the block %s cannot be read: %w", id, l.offset, c, err)
 	}
 	at := place{id, l.offset}
@@ -413,6 +415,7 @@ func (s *Store) check(c cid.Cid, l location, head, data []byte) error {
 	sum := sha256.Sum256(data)
 	expect := appendUvarintFrame(l.prefix, want, l.size)
 	if sum != want || !slices.Equal(head, expect) {
+		s.damaged.Add(1)
 		return fault.New(fault.Unverified, "%s, offset %d: the bytes of block %s are damaged", packID{l.series, l.num}, l.offset, c)
 	}
 	return nil

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-registry/cairn/cmd/internal/auditing"
+	"github.com/cairn-registry/cairn/cmd/internal/config"
+	"github.com/cairn-registry/cairn/manifests/fault"
+)
+
+// maxTokens bounds the file with the tokens' hashes.
+const maxTokens = 1 << 20
+
+// writeFlags say who may write over TCP.
+type writeFlags struct {
+	mode   string
+	allow  []string
+	urls   []string
+	tokens string
+}
+
+func (w *writeFlags) register(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&w.mode, "write", "", "take uploads from strangers: open (any key), allowlist (--allow) or token (--tokens)")
+	f.StringArrayVar(&w.allow, "allow", nil, "`did:key` that may write (repeatable)")
+	f.StringVar(&w.tokens, "tokens", "", "JSON `file` with the hashes of bearer tokens, as \"cairn token\" prints them")
+	f.StringArrayVar(&w.urls, "public-url", nil, "`URL` under which this server is reached, when not by its address (repeatable)")
+}
+
+// settings are the flags as settings of the config.
+func (w *writeFlags) settings(c *cobra.Command) []config.Setting {
+	var all []config.Setting
+	for _, f := range []struct{ flag, key, value string }{
+		{"write", "write.mode", w.mode},
+		{"allow", "write.allow", strings.Join(w.allow, ",")},
+		{"public-url", "write.urls", strings.Join(w.urls, ",")},
+	} {
+		if c.Flags().Changed(f.flag) {
+			all = append(all, config.Setting{Key: f.key, Value: f.value})
+		}
+	}
+	return all
+}
+
+// addTokens adds the tokens of --tokens to those of the config.
+func (w *writeFlags) addTokens(c *config.Write) error {
+	if c.Mode == "off" && (len(w.allow) > 0 || w.tokens != "") {
+		return fault.New(fault.Invalid, "--allow and --tokens need --write")
+	}
+	if w.tokens == "" {
+		return nil
+	}
+	b, err := auditing.ReadBounded(w.tokens, maxTokens)
+	if err != nil {
+		return fmt.Errorf("--tokens: %w", err)
+	}
+	var list []tokenJSON
+	if err := json.Unmarshal(b, &list); err != nil {
+		return fault.New(fault.Invalid, "--tokens %s: %w", w.tokens, err)
+	}
+	for _, t := range list {
+		c.Tokens = append(c.Tokens, config.Token(t))
+	}
+	return nil
+}
+
+// A tokenJSON is a token as the operator's file has it.
+type tokenJSON struct {
+	Name      string `json:"name"`
+	SHA256    string `json:"sha256"`
+	Role      string `json:"role,omitempty"`
+	Key       string `json:"key,omitempty"`
+	Expires   string `json:"expires,omitempty"` // RFC 3339
+	Custodial string `json:"custodial,omitempty"`
+}

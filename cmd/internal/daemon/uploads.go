@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/cairn-registry/cairn/cmd/internal/config"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/auth"
+	"github.com/cairn-registry/cairn/registry/gateway"
+	"github.com/cairn-registry/cairn/registry/upload"
+)
+
+// policy is who may write, as the config says.
+func policy(c config.Write) (auth.Policy, error) {
+	var p auth.Policy
+	if c.Mode != "off" {
+		p.Write = auth.Mode(c.Mode)
+	}
+	for _, a := range c.Allow {
+		p.Allow = append(p.Allow, sign.KeyID(a))
+	}
+	for _, t := range c.Tokens {
+		token := auth.Token{Name: t.Name, SHA256: t.SHA256, Role: auth.Role(t.Role), Key: sign.KeyID(t.Key), Custodial: t.Custodial}
+		if t.Expires != "" {
+			var err error
+			if token.Expires, err = time.Parse(time.RFC3339, t.Expires); err != nil {
+				return p, fault.New(fault.Invalid, "write.tokens: the token %s expires at %s, which is no time such as 2027-01-31T00:00:00Z", fault.Quote(t.Name), fault.Quote(t.Expires))
+			}
+		}
+		p.Tokens = append(p.Tokens, token)
+	}
+	if err := p.Valid(); err != nil {
+		return p, fmt.Errorf("write: %w", err)
+	}
+	return p, nil
+}
+
+// openAuth makes what finds out who sends a request, if anybody may write.
+func (h *Home) openAuth() error {
+	p, err := policy(h.Config.Write)
+	if err != nil || p.Write == auth.Closed {
+		return err
+	}
+	h.auth, err = auth.New(auth.Options{Policy: p, URLs: h.Config.Write.URLs, Log: h.Log})
+	return err
+}
+
+// callerName is how a caller is counted and logged: by the key, or the name of
+// the token.
+func callerName(ctx context.Context) string {
+	c, ok := auth.FromContext(ctx)
+	switch {
+	case !ok:
+		return ""
+	case c.Key != "":
+		return string(c.Key)
+	}
+	return "token " + c.Token
+}
+
+// uploads makes the server of uploads and mounts it on g; nil when nobody may
+// write. Unfinished uploads lie in uploads/ of the home.
+func (h *Home) uploads(g *gateway.Gateway) (*upload.Server, error) {
+	if h.auth == nil {
+		return nil, nil
+	}
+	c := h.Config.Uploads
+	s, err := upload.New(upload.Options{
+		Dir: filepath.Join(h.Dir, "uploads"), Store: h.store, Registry: h.reg, Auth: h.auth, Log: h.Log,
+		Quota: upload.Quota{
+			StoredBytes: int64(c.StoredBytes), StagedBytes: int64(c.StagedBytes), StagedBlocks: c.StagedBlocks,
+			Sessions: c.Sessions, Statements: c.Statements,
+		},
+		Limits: upload.Limits{Sessions: c.AllSessions, StagedBytes: int64(c.AllStagedBytes)},
+		Lease:  c.Lease.Std(), Shards: c.Shards,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.TakeWrites(s)
+	return s, nil
+}

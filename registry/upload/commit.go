@@ -1,0 +1,213 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/auth"
+)
+
+// A commitRun is a commit that runs, and what became of it.
+type commitRun struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+func (c *commitRun) running() bool {
+	select {
+	case <-c.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// commit takes an upload in: POST /v1/uploads/{id}/commit. The commit goes on when
+// its client does not wait; whoever asks again meanwhile joins it.
+func (s *Server) commit(w http.ResponseWriter, r *http.Request, c auth.Caller) error {
+	one, err := s.find(r, c)
+	if err != nil {
+		return err
+	}
+	if err := s.plain(r); err != nil {
+		return err
+	}
+	if n, err := io.Copy(io.Discard, s.paced(w, r, http.MaxBytesReader(w, r.Body, 1<<10))); err != nil {
+		return cut(err)
+	} else if n > 0 {
+		return fault.New(fault.Invalid, "a commit has no body")
+	}
+	if k := r.Header.Get("Idempotency-Key"); k != "" && k != one.rec.Statement.String() {
+		return fault.New(fault.Invalid, "Idempotency-Key is %s, the statement of this upload is %s", fault.Quote(k), one.rec.Statement)
+	}
+	s.touch(one)
+	run := s.startCommit(one)
+	if run != nil {
+		wait := time.NewTimer(s.o.CommitWait)
+		defer wait.Stop()
+		select {
+		case <-run.done:
+			if run.err != nil {
+				return run.err
+			}
+		case <-wait.C:
+			w.Header().Set("Location", "/v1/uploads/"+one.rec.ID)
+			w.Header().Set("Retry-After", "2")
+			return s.answer(w, http.StatusAccepted, one.state())
+		case <-r.Context().Done():
+			return context.Cause(r.Context())
+		}
+	}
+	one.mu.Lock()
+	result := one.rec.Result
+	one.mu.Unlock()
+	return s.answer(w, http.StatusCreated, result)
+}
+
+// startCommit returns the running commit of a session, begun now if none runs;
+// nil when it is committed already.
+func (s *Server) startCommit(one *session) *commitRun {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.rec.Stage == stageCommitted {
+		return nil
+	}
+	if one.commit != nil && one.commit.running() {
+		return one.commit
+	}
+	run := &commitRun{done: make(chan struct{})}
+	one.commit = run
+	s.commits.Add(1)
+	go func() {
+		defer s.commits.Done()
+		defer close(run.done)
+		run.err = s.takeIn(s.life, one)
+		if errors.Is(run.err, context.Canceled) {
+			run.err = fault.New(fault.Busy, "the server is stopping; the upload is as it was")
+		}
+		if run.err != nil {
+			s.log.Info("upload not committed", "session", one.rec.ID, "error", run.err)
+		}
+	}()
+	return run
+}
+
+// takeIn is the way of an upload into the registry. A crash leaves behind:
+//
+//   - before the stage promoting is written: the session as it was;
+//   - while packs are adopted: the session, some of whose shards are the store's;
+//     the rest is adopted when the commit is repeated;
+//   - before the statement is logged: blocks that no statement names, and the
+//     session; repeating the commit submits;
+//   - before the result is written: the same, and Submit gives the same answer.
+func (s *Server) takeIn(ctx context.Context, one *session) error {
+	one.busy.Lock()
+	defer one.busy.Unlock()
+	defer s.lockOwner(one.rec.Owner)()
+	one.mu.Lock()
+	stage, missing, gone := one.rec.Stage, one.missing(), one.gone
+	one.mu.Unlock()
+	switch {
+	case gone:
+		return errNoSession
+	case stage == stageCommitted:
+		return nil
+	case len(missing) > 0:
+		return fault.New(fault.Unverified, "%d of %d shards are not here, the first is %s", len(missing), len(one.sums), missing[0])
+	}
+	p, err := s.o.Registry.Read(one.rec.Open.Envelope)
+	if err != nil {
+		return err
+	}
+	if stage == stageOpen {
+		if err := s.examine(ctx, one, p); err != nil {
+			return err
+		}
+		if err := one.set(func(r *record) { r.Stage = stagePromoting }); err != nil {
+			return err
+		}
+	}
+	for _, sum := range one.sums {
+		if err := s.adopt(ctx, one, sum); err != nil {
+			return err
+		}
+	}
+	out, err := s.o.Registry.Submit(ctx, p.Envelope)
+	if err != nil {
+		return err
+	}
+	if err := one.set(func(r *record) {
+		r.Stage, r.Result = stageCommitted, submitted(out)
+		r.Expires = s.now().Add(s.o.Lease).Unix()
+	}); err != nil {
+		return err
+	}
+	stored := int64(0)
+	if out.Verdict == registry.Accepted {
+		stored = claimed(p.Statement)
+	}
+	s.book.release(one.rec.Owner, one.rec.staged(), one.rec.Open.TotalBlocks, stored)
+	for _, sum := range one.sums {
+		os.Remove(filepath.Join(one.dir, sum+indexExt)) // what stays goes with the session
+	}
+	s.log.Info("upload committed", "session", one.rec.ID, "statement", out.Statement, "index", out.Index, "verdict", out.Verdict)
+	return nil
+}
+
+// examine checks everything that can be checked before a block is promoted.
+func (s *Server) examine(ctx context.Context, one *session, p *registry.Parcel) error {
+	select {
+	case s.walks <- struct{}{}:
+		defer func() { <-s.walks }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	// A base may have been withdrawn since the upload was opened.
+	if err := s.checkBases(one.rec.Key, one.rec.Open.Bases); err != nil {
+		return err
+	}
+	c, err := s.closure(ctx, one)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := c.check(ctx, p.Statement); err != nil {
+		return err
+	}
+	return s.o.Registry.Examine(ctx, p, c)
+}
+
+// adopt makes a shard a pack of the store. One that is not in the session's folder
+// any more is on its way, or there.
+func (s *Server) adopt(ctx context.Context, one *session, sum string) error {
+	id := packID(one.rec.ID, sum)
+	err := s.o.Store.Lend(filepath.Join(one.dir, sum+shardExt), id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := s.o.Store.Adopt(ctx, id); err != nil && !errors.Is(err, fault.NotFound) {
+		return err
+	}
+	return nil
+}
+
+// set changes the record and writes it.
+func (one *session) set(change func(*record)) error {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	was := one.rec
+	change(&one.rec)
+	if err := one.save(); err != nil {
+		one.rec = was
+		return err
+	}
+	return nil
+}

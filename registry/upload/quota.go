@@ -1,0 +1,239 @@
+package upload
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/index"
+)
+
+// A Quota is what one key, or one token without a key, may hold. A zero member
+// means its default.
+type Quota struct {
+	StoredBytes  int64 // of files, over all accepted versions; default 1 TiB
+	StagedBytes  int64 // declared by open uploads; default 256 GiB
+	StagedBlocks int64 // declared by open uploads; default 2^23
+	Sessions     int   // open uploads; default 8
+	Statements   int   // in 24 hours, uploads that were opened included; default 1,000
+}
+
+func (q Quota) withDefaults() Quota {
+	set := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&q.StoredBytes, 1<<40)
+	set(&q.StagedBytes, 256<<30)
+	set(&q.StagedBlocks, 1<<23)
+	if q.Sessions == 0 {
+		q.Sessions = 8
+	}
+	if q.Statements == 0 {
+		q.Statements = 1000
+	}
+	return q
+}
+
+const (
+	// day is what statements are counted over.
+	day = 24 * time.Hour
+	// maxAccounts bounds the owners that are remembered: one that has nothing open
+	// and stated nothing today is read from the log again.
+	maxAccounts = 4096
+)
+
+// errQuota tells a client that waiting helps, where it does: HTTP 429.
+var errQuota = errors.New("over quota")
+
+func overQuota(format string, args ...any) error {
+	return &quotaError{fault.New(fault.TooLarge, format, args...)}
+}
+
+type quotaError struct{ error }
+
+func (e *quotaError) Unwrap() []error { return []error{e.error, errQuota} }
+
+// An account is what an owner holds.
+type account struct {
+	sessions, staged, blocks int64
+	stored                   int64
+	known                    bool    // stored was read from the log
+	statements               []int64 // when, Unix seconds, ascending; at most a day old
+}
+
+// A book holds the accounts. What is in it can be lost: it is made anew from the
+// log and the session records.
+type book struct {
+	q   Quota
+	max Limits
+
+	mu       sync.Mutex
+	accounts map[string]*account
+	sessions int64 // of all owners
+	staged   int64
+}
+
+// Limits are what all owners together may hold. A zero member means its default.
+type Limits struct {
+	Sessions    int   // open uploads; default 1,024
+	StagedBytes int64 // declared by open uploads; default 4 TiB
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Sessions == 0 {
+		l.Sessions = 1024
+	}
+	if l.StagedBytes == 0 {
+		l.StagedBytes = 4 << 40
+	}
+	return l
+}
+
+// account returns the account of an owner; b.mu is held.
+func (b *book) account(owner string) *account {
+	a := b.accounts[owner]
+	if a == nil {
+		if len(b.accounts) >= maxAccounts {
+			for o, idle := range b.accounts {
+				if idle.sessions == 0 && len(idle.statements) == 0 {
+					delete(b.accounts, o)
+					break
+				}
+			}
+		}
+		a = &account{}
+		b.accounts[owner] = a
+	}
+	return a
+}
+
+// reserve takes what an upload declares, all or nothing, in one step: however
+// many ask at once, the sum never exceeds the quota. stored reads what the owner
+// has in the log already; it is called while nothing is held.
+func (b *book) reserve(owner string, bytes, blocks int64, now time.Time, stored func() (int64, error)) error {
+	b.mu.Lock()
+	known := b.account(owner).known
+	b.mu.Unlock()
+	have := int64(0)
+	if !known {
+		var err error
+		if have, err = stored(); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.account(owner)
+	if !a.known {
+		a.stored, a.known = max(a.stored, have), true
+	}
+	a.forget(now)
+	switch {
+	case a.sessions >= int64(b.q.Sessions):
+		return &quotaError{fault.New(fault.Busy, "%d uploads are open, the quota", a.sessions)}
+	case len(a.statements) >= b.q.Statements:
+		return &quotaError{fault.New(fault.Busy, "%d statements in 24 hours, the quota", len(a.statements))}
+	case bytes > b.q.StagedBytes-a.staged:
+		return overQuota("%d bytes would be in open uploads, the quota is %d", a.staged+bytes, b.q.StagedBytes)
+	case blocks > b.q.StagedBlocks-a.blocks:
+		return overQuota("%d blocks would be in open uploads, the quota is %d", a.blocks+blocks, b.q.StagedBlocks)
+	case bytes > b.q.StoredBytes-a.stored-a.staged:
+		return overQuota("%d bytes would be stored, the quota is %d", a.stored+a.staged+bytes, b.q.StoredBytes)
+	case b.sessions >= int64(b.max.Sessions), bytes > b.max.StagedBytes-b.staged:
+		return &quotaError{fault.New(fault.Busy, "too many uploads are open")}
+	}
+	b.take(a, bytes, blocks, now.Unix())
+	return nil
+}
+
+// take books an upload that was opened at a time; b.mu is held.
+func (b *book) take(a *account, bytes, blocks, at int64) {
+	a.sessions++
+	a.staged += bytes
+	a.blocks += blocks
+	a.state(at)
+	b.sessions++
+	b.staged += bytes
+}
+
+func (a *account) state(at int64) {
+	i := len(a.statements)
+	for i > 0 && a.statements[i-1] > at {
+		i--
+	}
+	a.statements = append(a.statements, 0)
+	copy(a.statements[i+1:], a.statements[i:])
+	a.statements[i] = at
+}
+
+func (a *account) forget(now time.Time) {
+	n := 0
+	for n < len(a.statements) && a.statements[n] <= now.Add(-day).Unix() {
+		n++
+	}
+	a.statements = a.statements[n:]
+}
+
+// release gives back what an upload had reserved; stored is what it added to the
+// log's, for one that was committed.
+func (b *book) release(owner string, bytes, blocks, stored int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.account(owner)
+	a.sessions--
+	a.staged -= bytes
+	a.blocks -= blocks
+	a.stored += stored
+	b.sessions--
+	b.staged -= bytes
+}
+
+// statement counts one statement without an upload.
+func (b *book) statement(owner string, now time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.account(owner)
+	a.forget(now)
+	if len(a.statements) >= b.q.Statements {
+		return &quotaError{fault.New(fault.Busy, "%d statements in 24 hours, the quota", len(a.statements))}
+	}
+	a.state(now.Unix())
+	return nil
+}
+
+// inUse returns the bytes and the number of an owner's open uploads.
+func (b *book) inUse(owner string) (staged, sessions int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.account(owner)
+	return a.staged, a.sessions
+}
+
+// storedBy sums the files of all versions that an identity published.
+func storedBy(reg *registry.Registry, id sign.KeyID) (total int64, err error) {
+	if id == "" {
+		return 0, nil
+	}
+	err = reg.View(func(s *index.Snapshot) error {
+		q := index.Query{Publisher: id, Limit: index.MaxLimit}
+		for {
+			p, err := s.List(q)
+			if err != nil {
+				return err
+			}
+			for _, d := range p.Datasets {
+				total += d.Bytes
+			}
+			if p.Next == 0 {
+				return nil
+			}
+			q.After = p.Next
+		}
+	})
+	return total, err
+}
