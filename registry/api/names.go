@@ -49,7 +49,6 @@ func (a *API) lead(w http.ResponseWriter, r *http.Request, path string) {
 	h := w.Header()
 	h.Set("Location", to.String())
 	h.Set("Cache-Control", fresh)
-	h.Set("Access-Control-Allow-Origin", "*")
 	h.Add("Link", "</v1/statements/"+d.Statement.String()+`>; rel="describedby"; type="application/json"`)
 	h.Set("Content-Length", "0")
 	w.WriteHeader(http.StatusFound)

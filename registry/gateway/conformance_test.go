@@ -18,6 +18,8 @@ import (
 	format "github.com/ipfs/go-ipld-format"
 	"github.com/multiformats/go-multibase"
 
+	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/dag"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry/gateway"
@@ -64,6 +66,7 @@ var site = files{
 func host(url string) string { return strings.TrimPrefix(url, "http://") }
 
 func TestOrigins(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	root := h.add(site).Root
 	g := h.gateway(gateway.Options{Hosts: []string{"data.example"}})
@@ -153,6 +156,7 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	root := h.add(site).Root.String()
 	url := serve(t, h.gateway(gateway.Options{}).Public(true))
@@ -176,7 +180,8 @@ func TestBadRequests(t *testing.T) {
 		"a NUL":                        {"GET", base + "/a%00.csv", "X: y", 404},
 		"a newline":                    {"GET", base + "/a%0d%0aSet-Cookie:%20x=y", "X: y", 404},
 		"a name of 300 bytes":          {"GET", base + "/" + strings.Repeat("x", 300), "X: y", 404},
-		"a path of 20,000 bytes":       {"GET", base + strings.Repeat("/xxxxxxxxx", 2000), "X: y", 404},
+		"a path of 20,000 bytes":       {"GET", base + strings.Repeat("/xxxxxxxxx", 2000), "X: y", 414},
+		"a path of 5,000 bytes":        {"GET", base + strings.Repeat("/xxxxxxxxx", 500), "X: y", 404},
 		"no CID":                       {"GET", url + "/ipfs/nonsense", "X: y", 400},
 		"an empty CID":                 {"GET", url + "/ipfs/", "X: y", 400},
 		"sha1":                         {"GET", url + "/ipfs/bafkrcfhq5q6zm3zd5j5e7wjpqpnhlkwxlkeoa5q", "X: y", 400},
@@ -196,7 +201,7 @@ func TestBadRequests(t *testing.T) {
 		"ipns":                         {"GET", url + "/ipns/example.org", "X: y", 404},
 		"odd Host":                     {"GET", base + "/a.csv", "Host: x_y..z", 200},
 		"a Host with spaces":           {"GET", base + "/a.csv", "Host: a b", 200},
-		"gzip":                         {"GET", base + "/a.csv", "Content-Encoding: gzip", 200},
+		"gzip":                         {"GET", base + "/a.csv", "Content-Encoding: gzip", 415},
 		"cookies":                      {"GET", base + "/a.csv", "Cookie: session=stolen", 200},
 		"not there, only cached":       {"GET", url + "/ipfs/bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq", "Cache-Control: only-if-cached", 412},
 	} {
@@ -230,6 +235,7 @@ func identity(t *testing.T, n int) string {
 }
 
 func TestRangesAndConditions(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	content := noise(9, 3<<20+17) // four leaves
 	r := h.add(files{"f.bin": content, "nosuffix": "<!doctype html>" + strings.Repeat("text ", 1<<20)})
@@ -261,6 +267,17 @@ func TestRangesAndConditions(t *testing.T) {
 		a := ask(t, "GET", url+"/f.bin", "Range: "+header)
 		if a.status != c.status || c.status == 206 && string(a.body) != content[c.from:c.to] {
 			t.Errorf("%s: %d with %d bytes, %s", header, a.status, len(a.body), a.get("Content-Range"))
+		}
+	}
+	// The older profile, whose leaves are no raw blocks.
+	old, err := ingest.Add(t.Context(), files{"f.bin": content}.write(t), ingest.PackStore(h.store), ingest.AddOptions{Profile: dag.ProfileV0_2015})
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldURL := strings.Replace(url, r.Root.String(), old.Root.String(), 1)
+	for range 2 {
+		if a := ask(t, "GET", oldURL+"/f.bin", "Range: bytes=262000-1800000"); a.status != 206 || string(a.body) != content[262000:1800001] {
+			t.Errorf("a range of dag-pb leaves: %d with %d bytes", a.status, len(a.body))
 		}
 	}
 	// Several at once.
@@ -318,6 +335,7 @@ func TestRangesAndConditions(t *testing.T) {
 }
 
 func TestNotices(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	open, mixed, silent := h.add(files{"a": "1", "d/b": "2"}), h.add(files{"a": "3"}), h.add(files{"a": "4"})
 	one, zero := int64(1), int64(0)
@@ -397,6 +415,7 @@ func (w withdrawn) Gone(ctx context.Context, root cid.Cid) (uint64, bool) {
 }
 
 func TestWithdrawn(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	r, other := h.add(files{"a": "1"}), h.add(files{"a": "2"})
 	g := h.gateway(gateway.Options{Withdrawn: withdrawn{r.Root}})
@@ -417,6 +436,7 @@ func TestWithdrawn(t *testing.T) {
 }
 
 func TestDenylistHolds(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	big := noise(5, 3<<20)
 	r := h.add(files{"good": "g", "bad": "this is not served", "dir/secret": "s", "dir/fine": "f", "big": big})
@@ -494,9 +514,59 @@ func TestDenylistHolds(t *testing.T) {
 	}
 }
 
+// TestBounds: what strangers can make large has an end.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	m := newMemory()
+	leaf := m.file(t, "x", 100, 3, true, false)
+	many := make(map[string]format.Node)
+	for i := range 10_001 {
+		many[fmt.Sprintf("%05d", i)] = leaf
+	}
+	wide := m.directory(t, many, true)
+	url := serve(t, gatewayOver(h, m)) + "/ipfs/"
+	want{200, nil, "more than 10000 entries"}.check(t, "page of a wide directory", ask(t, "GET", url+wide.Cid().String()+"/"))
+	want{200, nil, "x"}.check(t, "a file in it", ask(t, "GET", url+wide.Cid().String()+"/07777"))
+	// The nodes that are kept are bounded, whoever asks for what.
+	small := h.gateway(gateway.Options{Blocks: m})
+	handler := small.Public(true)
+	for i := range 400 {
+		entries := make(map[string]format.Node)
+		for j := range 1000 {
+			entries[fmt.Sprintf("%d-%d", i, j)] = leaf
+		}
+		d := m.directory(t, entries, false)
+		if rec, _ := (call{"GET", "/ipfs/" + d.Cid().String() + fmt.Sprintf("/%d-1", i), http.Header{}}).do(handler); rec.Code != 200 {
+			t.Fatal(rec.Code)
+		}
+		if n := gateway.KeptNodes(small); n > gateway.MaxNodes {
+			t.Fatalf("%d bytes of nodes are kept", n)
+		}
+	}
+	if n := gateway.KeptNodes(small); n < gateway.MaxNodes/2 {
+		t.Fatalf("only %d bytes of nodes are kept: the bound was not tried", n)
+	}
+	// CARs that remember too much are refused, and give back what they held.
+	give := gateway.TakeCARBlocks(small)
+	if rec, _ := (call{"GET", "/ipfs/" + wide.Cid().String() + "?format=car", http.Header{}}).do(handler); rec.Code != 503 {
+		t.Errorf("a CAR beyond the bound: %d", rec.Code)
+	}
+	give()
+	for range 3 {
+		if rec, cut := (call{"GET", "/ipfs/" + wide.Cid().String() + "?format=car", http.Header{}}).do(handler); rec.Code != 200 || cut {
+			t.Errorf("a CAR within the bound: %d, %t", rec.Code, cut)
+		}
+	}
+	if left := gateway.CARBlocks(small); left != gateway.MaxCARBlocks {
+		t.Errorf("%d blocks were not given back", gateway.MaxCARBlocks-left)
+	}
+}
+
 // TestMissingAndDamaged holds that what cannot be read whole is never taken for
 // whole.
 func TestMissingAndDamaged(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	m := newMemory()
 	content := noise(6, 3000)
@@ -512,7 +582,7 @@ func TestMissingAndDamaged(t *testing.T) {
 	want{404, nil, ""}.check(t, "middle", ask(t, "GET", url+"/f", "Range: bytes=1500-1600"))
 	want{200, nil, ""}.check(t, "HEAD", ask(t, "HEAD", url+"/f"))
 	want{200, nil, "f"}.check(t, "listing", ask(t, "GET", url+"/"))
-	if a := ask(t, "GET", url+"/f"); a.status != 200 || a.err == nil || len(a.body) >= 3000 {
+	if a := ask(t, "GET", url+"/f"); a.err == nil || len(a.body) >= 3000 {
 		t.Errorf("whole: %d, %d bytes, %v", a.status, len(a.body), a.err)
 	}
 	if a := ask(t, "GET", url+"?format=car"); a.status != 200 || a.err == nil || !bytes.HasSuffix(a.body, []byte("response is incomplete]")) {

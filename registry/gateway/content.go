@@ -29,17 +29,12 @@ type content struct {
 	hosts   []string // that have an origin for each root
 	// files says whether hosts that have none serve files and pages: on loopback.
 	files bool
-	slots chan struct{} // one for each request that is worked on
 }
 
 // serve answers a request for data.
 func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
-	w := newSealed(rw, g.o.Stall, o.root.Defined())
-	defer w.done()
+	w := &sealed{ResponseWriter: rw, own: o.root.Defined()}
 	h := w.Header()
-	for k, v := range cors {
-		h[k] = v
-	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
@@ -56,13 +51,6 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 			Problem(w, r, g.log, fault.New(fault.Invalid, "the path goes up, or stays"))
 			return
 		}
-	}
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	default:
-		Problem(w, r, g.log, fault.New(fault.Busy, "%d requests are being answered already", cap(g.slots)))
-		return
 	}
 	q, ok := parseRequest(r, o)
 	if !ok {
@@ -168,23 +156,6 @@ const (
 	maxURI = 8192
 )
 
-// cors are the headers that let pages of any origin read answers. No cookie
-// travels with them.
-var cors = func() http.Header {
-	h := make(http.Header)
-	take := func(w http.ResponseWriter, _ *http.Request) {
-		for k, v := range w.Header() {
-			h[k] = v
-		}
-	}
-	boxo.NewHeaders(map[string][]string{
-		"Access-Control-Allow-Methods": {allow},
-		"Access-Control-Expose-Headers": {"Accept-Ranges", "Content-Disposition", "Content-Usage", "Etag", "Link", "Tdm-Policy",
-			"Tdm-Reservation", "X-Request-Id"},
-	}).ApplyCors().Wrap(http.HandlerFunc(take)).ServeHTTP(blank{make(http.Header)}, nil)
-	return h
-}()
-
 // refuse returns an error for what is not offered: withdrawn, or on the denylist.
 func (g *content) refuse(ctx context.Context, q *request) error {
 	if err := g.deny.check(q.root, q.names); err != nil {
@@ -256,18 +227,12 @@ func (g *Gateway) general(c boxo.Config) http.Handler {
 	c.NoDNSLink = true
 	c.DisableHTMLErrors = true
 	c.RetrievalTimeout = 0 // it hides what came after the headers; the blocks are here, and readers are paced
-	c.MaxConcurrentRequests = maxConcurrent
 	c.MaxRequestDuration = maxDuration
 	return boxo.NewHandler(c, g.backend)
 }
 
-const (
-	// maxConcurrent bounds the requests for data that a face works on at once.
-	// Each holds at most three blocks of two MiB.
-	maxConcurrent = 256
-	// maxDuration bounds one answer of boxo: it knows no way to have none.
-	maxDuration = 7 * 24 * time.Hour
-)
+// maxDuration bounds one answer of boxo: it knows no way to have none.
+const maxDuration = 7 * 24 * time.Hour
 
 // A typed map remembers what was sniffed, so that a range far into a file does
 // not read its head each time.

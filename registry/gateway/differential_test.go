@@ -201,6 +201,7 @@ func gatewayOver(h *home, m *memory) http.Handler {
 }
 
 func TestSameAsBoxo(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	m := newMemory()
 	big := m.file(t, noise(1, 5000), 100, 4, true, false)
@@ -270,6 +271,7 @@ func TestSameAsBoxo(t *testing.T) {
 }
 
 func TestSameAsBoxoOnRandomDAGs(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMemory()

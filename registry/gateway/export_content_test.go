@@ -31,3 +31,25 @@ func ParseRanges(header string, size uint64) (out [][2]uint64, err error) {
 
 // MaxRanges is maxRanges.
 const MaxRanges = maxRanges
+
+// The bounds, and what is held of them.
+const (
+	MaxNodes     = maxNodes
+	MaxCARBlocks = maxCARBlocks
+)
+
+// KeptNodes is about how many bytes of decoded nodes are kept.
+func KeptNodes(g *Gateway) int {
+	g.guard.mu.Lock()
+	defer g.guard.mu.Unlock()
+	return g.guard.memory
+}
+
+// CARBlocks is how many blocks CARs may still remember.
+func CARBlocks(g *Gateway) int { return int(g.carBlocks.Load()) }
+
+// TakeCARBlocks takes them all; the function that it returns gives them back.
+func TakeCARBlocks(g *Gateway) func() {
+	n := g.carBlocks.Swap(0)
+	return func() { g.carBlocks.Add(n) }
+}

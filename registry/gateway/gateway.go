@@ -130,7 +130,7 @@ func (g *Gateway) Private() http.Handler {
 
 func (g *Gateway) content(face string, hosts []string, files bool) *content {
 	return &content{
-		Gateway: g, hosts: hosts, files: files, slots: make(chan struct{}, maxConcurrent),
+		Gateway: g, hosts: hosts, files: files,
 		general: g.general(boxo.Config{MetricsRegistry: prometheus.WrapRegistererWith(prometheus.Labels{"face": face}, g.metrics)}),
 	}
 }

@@ -36,10 +36,6 @@ type Options struct {
 	DenylistEvery time.Duration
 	// Withdrawn says what its publisher has withdrawn; nil means nothing.
 	Withdrawn Withdrawals
-	// Stall is how long a reader may take for a slice of 256 KiB before its
-	// connection is cut; default 30 s, so the slowest reader gets some 9 KiB/s. No
-	// transfer is cut for its length.
-	Stall time.Duration
 }
 
 // Withdrawals knows which data is no longer offered.
@@ -56,9 +52,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DenylistEvery == 0 {
 		o.DenylistEvery = 10 * time.Second
-	}
-	if o.Stall == 0 {
-		o.Stall = 30 * time.Second
 	}
 	return o
 }

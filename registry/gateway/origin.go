@@ -102,7 +102,6 @@ func (g *content) takes(w http.ResponseWriter, r *http.Request) bool {
 func redirect(w http.ResponseWriter, to string, status int) {
 	h := w.Header()
 	h.Set("Location", to)
-	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Content-Length", "0")
 	w.WriteHeader(status)
 }

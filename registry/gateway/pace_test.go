@@ -35,12 +35,13 @@ func dial(t *testing.T, url, path string) (net.Conn, *http.Response) {
 // TestSlowReaders: one that stops is cut off, whatever it asked for; one that
 // is slow and goes on gets everything, however long that takes.
 func TestSlowReaders(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	content := noise(3, 16<<20)
 	r := h.add(files{"f": content})
 	stall := 300 * time.Millisecond
 	done := make(chan struct{}, 8)
-	handler := h.gateway(gateway.Options{Stall: stall}).Public(true)
+	handler := h.gateway(gateway.Options{Front: gateway.FrontOptions{Limits: gateway.Limits{MinRate: 1 << 20, Grace: stall}}}).Public(true)
 	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			p := recover()
@@ -89,6 +90,7 @@ func TestSlowReaders(t *testing.T) {
 
 // TestRepeatingDAG: a DAG of 40 blocks with 2^39 paths costs its blocks.
 func TestRepeatingDAG(t *testing.T) {
+	t.Parallel()
 	h := newHome(t)
 	m := newMemory()
 	n := m.file(t, "leaf", 100, 3, true, false)

@@ -33,6 +33,7 @@ name: vectors
 `
 
 func TestDenylistVectors(t *testing.T) {
+	t.Parallel()
 	d, err := gateway.ParseDenylist(strings.NewReader(denyVectors))
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +133,7 @@ func FuzzRanges(f *testing.F) {
 // TestRangesRoundTrip: what a client writes is what it gets, as far as there is
 // something.
 func TestRangesRoundTrip(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.Uint64Range(1, 1<<62).Draw(t, "size")
 		var parts []string

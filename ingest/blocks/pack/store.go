@@ -111,6 +111,7 @@ type Store struct {
 
 	poison   atomic.Pointer[error]
 	verified sync.Map // place -> struct{}, in mode Once
+	large    frameSet // verified by OpenBlock since their pack was opened
 	damaged  atomic.Int64
 
 	records recordQueue

@@ -3,27 +3,18 @@ package gateway
 import (
 	"net/http"
 	"strings"
-	"time"
 )
 
-// slice is how much is written before the deadline moves on.
-const slice = 256 << 10
+// slice is how much of a file a request holds in memory.
+const slice = 128 << 10
 
 // A sealed writer is what every answer with somebody's data passes. Before the
 // first byte it sees to it that nothing of it runs in this server's origin or
-// leaves a cookie; then it gives the reader a bounded time for each slice, and
-// no bound for the whole.
+// leaves a cookie.
 type sealed struct {
 	http.ResponseWriter
-	control  *http.ResponseController
-	stall    time.Duration
-	own      bool // the answer has an origin of its own
-	seal     bool // no headers were written yet
-	deadline bool // one was set
-}
-
-func newSealed(w http.ResponseWriter, stall time.Duration, own bool) *sealed {
-	return &sealed{ResponseWriter: w, control: http.NewResponseController(w), stall: stall, own: own, seal: true}
+	own  bool // the answer has an origin of its own
+	sent bool // the headers were written
 }
 
 func (w *sealed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -33,7 +24,7 @@ func (w *sealed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 const (
 	policyOwn    = "sandbox allow-downloads; default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'none'; frame-ancestors 'self'"
 	policyShared = "sandbox allow-downloads; default-src 'none'; frame-ancestors 'none'"
-	policyPage   = "sandbox allow-downloads; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+	policyPage   = "sandbox allow-downloads; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 )
 
 // active reports whether a browser may run what a media type holds.
@@ -48,8 +39,8 @@ func active(contentType string) bool {
 }
 
 func (w *sealed) WriteHeader(status int) {
-	if w.seal && status >= 200 {
-		w.seal = false
+	if !w.sent && status >= 200 {
+		w.sent = true
 		h := w.Header()
 		h.Del("Set-Cookie")
 		if status >= 400 {
@@ -78,29 +69,11 @@ func (w *sealed) WriteHeader(status int) {
 }
 
 func (w *sealed) Write(p []byte) (n int, err error) {
-	if w.seal {
+	if !w.sent {
 		w.WriteHeader(http.StatusOK)
 	}
-	for {
-		part := p[n:min(len(p), n+slice)]
-		// A writer that knows no deadlines is a test's.
-		w.control.SetWriteDeadline(time.Now().Add(w.stall))
-		w.deadline = true
-		m, err := w.ResponseWriter.Write(part)
-		n += m
-		if err != nil || n == len(p) {
-			return n, err
-		}
-	}
+	return w.ResponseWriter.Write(p)
 }
 
-func (w *sealed) Flush() { w.control.Flush() }
-
-// done sends what is left within the time of a slice. The next answer on the
-// connection starts without a deadline.
-func (w *sealed) done() {
-	if w.deadline {
-		w.control.Flush()
-		w.control.SetWriteDeadline(time.Time{})
-	}
-}
+// Flush sends what is buffered; boxo asks for the interface by name.
+func (w *sealed) Flush() { http.NewResponseController(w.ResponseWriter).Flush() }
