@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -25,6 +26,9 @@ const (
 	// versions that are read for it.
 	searchPage  = 100
 	maxSearched = 5000
+	// commitsPage is the versions of one page of a history: each one's manifest
+	// is read.
+	commitsPage = 100
 	// maxQuery bounds a parameter of a search.
 	maxQuery = 256
 )
@@ -228,12 +232,9 @@ func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q := r.URL.Query()
-	most, err := limit(q, maxPage)
+	most, err := limit(q, commitsPage)
 	if err != nil {
 		return err
-	}
-	if q.Get("limit") == "" {
-		most = 50
 	}
 	after := v.Index + 1
 	if text := q.Get("cursor"); text != "" {
@@ -249,15 +250,41 @@ func (h *Hub) history(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := []item{}
 	for _, d := range page.Datasets {
-		out = append(out, item{
-			ID: Sha(d.Statement.Cid), Title: d.Name + " " + d.Version, Authors: []author{{User: v.by}}, Date: date(d.IssuedAt),
-			Message: "statement " + d.Statement.String(),
-		})
+		title, message, err := h.message(r.Context(), &d)
+		if err != nil {
+			return err
+		}
+		out = append(out, item{ID: Sha(d.Statement.Cid), Title: title, Message: message, Authors: []author{{User: v.by}}, Date: date(d.IssuedAt)})
 	}
 	if page.Next != 0 {
 		h.next(w, r, strconv.FormatUint(page.Next, 10))
 	}
 	return send(w, http.StatusOK, out)
+}
+
+// message is what was said when a version was made: by whoever committed it over
+// the Hub API, else its name.
+func (h *Hub) message(ctx context.Context, d *index.Dataset) (title, message string, err error) {
+	title = d.Name + " " + d.Version
+	b, err := h.blocks.Block(ctx, d.Manifest.Cid)
+	if fault.Of(err) == fault.NotFound {
+		return title, "", nil // not for this caller
+	}
+	var m manifests.Manifest
+	if err != nil || json.Unmarshal(b, &m) != nil {
+		return title, "", err
+	}
+	e := extensionOf(&m)
+	if e.Commit != nil {
+		message = e.Commit.Description
+		if e.Commit.Summary != "" {
+			title = e.Commit.Summary
+		}
+	}
+	if e.Custodial {
+		message = strings.TrimPrefix(message+"\n\n"+Custodial, "\n\n")
+	}
+	return title, message, nil
 }
 
 // search lists the newest version of each dataset that the parameters select.

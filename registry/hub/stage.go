@@ -215,6 +215,11 @@ func (s *stage) put(ctx context.Context, token, oid string, size int64, body io.
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
+	// Its age is by the clock that [stage.old] asks.
+	at := s.now()
+	if err := os.Chtimes(f.Name(), at, at); err != nil {
+		return err
+	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
