@@ -48,7 +48,7 @@ func newInstruments(reg *prometheus.Registry) *instruments {
 func route(path string) string {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
-	case "ipfs", "tile", "checkpoint", "metrics", "healthz", "livez", "readyz":
+	case "ipfs", "api", "datasets", "tile", "checkpoint", "metrics", "healthz", "livez", "readyz":
 		return first
 	case "v1":
 		kind, _, _ := strings.Cut(rest, "/")

@@ -22,6 +22,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
+	"github.com/cairn-registry/cairn/registry/hub"
 )
 
 const (
@@ -43,6 +44,7 @@ type Gateway struct {
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
 	seen    *instruments
+	hub     *hub.Hub
 }
 
 // New returns the gateway of a registry and the store with its blocks. version
@@ -57,6 +59,9 @@ func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Lo
 		store: store, reg: reg, api: api.New(reg, version, log), log: log,
 		backend: backend, metrics: metrics, seen: newInstruments(metrics),
 	}
+	if g.hub, err = hub.New(reg, store, hub.Options{Log: log}); err != nil {
+		return nil, err
+	}
 	gauge := func(name, help string, value func(registry.Status) float64) {
 		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(reg.Status()) }))
 	}
@@ -70,6 +75,10 @@ func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Lo
 	})
 	return g, nil
 }
+
+// TakeHub replaces the Hub API, which only reads, by one with other options. It is
+// called before Public and Private.
+func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
 
 // Public returns the handler for strangers: it only reads. deserialized allows
 // files and directory pages under /ipfs besides blocks and CARs; as long as
@@ -90,6 +99,7 @@ func (g *Gateway) Private() http.Handler {
 func (g *Gateway) mux(face string, deserialized bool) *http.ServeMux {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
+	g.hub.Register(mux)
 	mux.Handle("/ipfs/", g.ipfs(face, deserialized))
 	mux.HandleFunc("GET /checkpoint", g.checkpoint)
 	mux.HandleFunc("GET /tile/", g.tile)
@@ -174,6 +184,7 @@ entries    %d
 /v1/status           what this registry is, and how far it is
 /v1/datasets         its datasets (license, contributor, keyword, publisher, name, root, source, latest)
 /v1/revenue          what was earned with them; /v1/periods says which month is open
+/api, /datasets      the same datasets for clients of the Hugging Face Hub (HF_ENDPOINT, hubUrl)
 /ipfs/CID            blocks, CARs (?format=car) and files
 /checkpoint, /tile/  the log, as C2SP tlog-tiles
 `, s.Origin, s.VKey, s.Size))

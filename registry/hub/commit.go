@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"time"
 
@@ -67,7 +66,7 @@ func (h *Hub) commit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	spool, err := h.stage.spool()
+	spool, err := h.stage.spool(u.caller.Token)
 	if err != nil {
 		return err
 	}
@@ -103,7 +102,7 @@ type committer struct {
 	h *Hub
 	*upload
 	req   *commitRequest
-	spool *os.File
+	spool io.ReaderAt
 
 	base  *content // of head; nil for a first version
 	used  []string // staged files that it took

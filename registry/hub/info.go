@@ -353,7 +353,8 @@ func (h *Hub) search(w http.ResponseWriter, r *http.Request) error {
 			if query.After = page.Next; page.Next == 0 {
 				return nil
 			}
-			if read >= maxSearched || len(out) == most {
+			// A page that is not full has read all that one page may.
+			if read >= maxSearched || len(out) == most || len(page.Datasets) < query.Limit {
 				return h.more(w, r, page.Next)
 			}
 		}

@@ -32,6 +32,7 @@ func npmTools(t *testing.T, module string) (dir, node string) {
 
 // The client that JavaScript programs use lists, reads, caches and uploads.
 func TestNpmClient(t *testing.T) {
+	t.Parallel()
 	tools, node := npmTools(t, "@huggingface/hub")
 	h := newHome(t, nil)
 	h.handle("ada", "ada")

@@ -79,6 +79,7 @@ func link(t testing.TB, a answer) string {
 }
 
 func TestInfo(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	h.handle("ada", "ada")
 	first := h.add(version{key: "ada", name: "weather", version: "1.0.0", files: map[string]string{"a.csv": "1"}})
@@ -155,6 +156,7 @@ func TestInfo(t *testing.T) {
 }
 
 func TestTree(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	for _, lines := range []int{0, -1} { // inline, and as a file list
 		name := fmt.Sprintf("t%d", lines+1)
@@ -233,6 +235,7 @@ func escape(path string) string {
 // A listing of a large file list, searched and read in pages, is that of its
 // paths, and every path in it is found.
 func TestLongFileList(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	files := make(map[string]string)
 	pad := strings.Repeat("p", 180)
@@ -278,6 +281,7 @@ func TestLongFileList(t *testing.T) {
 }
 
 func TestPathsInfo(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather})
 	path := "/api/datasets/" + owner("ada") + "/w/paths-info/main"
@@ -301,6 +305,7 @@ func TestPathsInfo(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather})
 	for _, way := range []string{"resolve", "raw"} {
@@ -379,6 +384,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestRanges(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	text := weather["data/train-01.csv"]
 	h.add(version{key: "ada", name: "w", version: "1.0.0", files: map[string]string{"f": text}})
@@ -394,6 +400,7 @@ func TestRanges(t *testing.T) {
 }
 
 func TestVirtualReadme(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	files := map[string]string{"data/train-00.csv": "1", "data/te*st.csv": "2"}
 	h.add(version{key: "ada", name: "cards", version: "1.0.0", files: files, change: func(m *manifests.Manifest) {
@@ -436,6 +443,7 @@ func TestVirtualReadme(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather})
 	id := owner("ada") + "/w"
@@ -482,6 +490,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
+	t.Parallel()
 	var answer error
 	h := newHome(t, func(o *hub.Options) {
 		o.Access = func(_ context.Context, d index.Dataset) error { return answer }
@@ -525,6 +534,7 @@ func TestAccess(t *testing.T) {
 }
 
 func TestSearchRefsCommits(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	h.handle("ben", "ben")
 	h.add(version{key: "ada", name: "alpha", version: "1.0.0", files: map[string]string{"a": "a"}})

@@ -53,7 +53,7 @@ func (h *Hub) resolve(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	off, n, status := int64(0), f.Size, http.StatusOK
-	if text := r.Header.Get("Range"); text != "" && ifRange(r, etag) {
+	if text := r.Header.Get("Range"); text != "" && r.Method == http.MethodGet && ifRange(r, etag) {
 		switch from, count, kind := parseRange(text, f.Size); {
 		case kind == noRange:
 		case f.Size == 0:

@@ -99,7 +99,7 @@ func (s *stage) count(folder string, bytes int64, files int) {
 	u := s.used[folder]
 	u.bytes += bytes
 	u.files += files
-	if u.files == 0 {
+	if u == (usage{}) {
 		delete(s.used, folder)
 		return
 	}
@@ -164,21 +164,13 @@ func (s *stage) put(ctx context.Context, token, oid string, size int64, body io.
 		return nil
 	}
 	name := folder(token)
-	s.mu.Lock()
-	u := s.used[name]
-	if u.bytes > s.l.StagedBytes-size || u.files >= s.l.StagedFiles {
-		s.mu.Unlock()
-		return fault.WithHint(fault.New(fault.TooLarge, "this token has %d bytes in %d files here that are not committed; %d bytes in %d files are allowed", u.bytes, u.files, s.l.StagedBytes, s.l.StagedFiles),
-			"commit what was sent, or wait until it is dropped")
+	if err := s.reserve(name, size, 1); err != nil {
+		return err
 	}
-	s.count(name, size, 1)
-	s.mu.Unlock()
 	kept := false
 	defer func() {
 		if !kept {
-			s.mu.Lock()
-			s.count(name, -size, -1)
-			s.mu.Unlock()
+			s.release(name, size, 1)
 		}
 		if errors.Is(err, syscall.ENOSPC) {
 			err = fault.Mark(fault.NoSpace, err)
@@ -253,13 +245,64 @@ func (s *stage) drop(token string, oids []string) {
 	}
 }
 
-// spool returns a file without a name for the small files of a commit.
-func (s *stage) spool() (*os.File, error) {
+// A spool keeps the small files of a commit while it is worked on, in a file
+// without a name. What it holds counts as sent by its token.
+type spool struct {
+	*os.File
+	s      *stage
+	folder string
+	n      int64
+}
+
+func (s *stage) spool(token string) (*spool, error) {
 	f, err := os.CreateTemp(s.dir, "commit-*"+partSuffix)
 	if err != nil {
 		return nil, err
 	}
-	return f, os.Remove(f.Name())
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &spool{File: f, s: s, folder: folder(token)}, nil
+}
+
+// Write appends b. fault.TooLarge is a token that has too much here.
+func (p *spool) Write(b []byte) (int, error) {
+	n := int64(len(b))
+	if err := p.s.reserve(p.folder, n, 0); err != nil {
+		return 0, err
+	}
+	p.n += n
+	w, err := p.File.Write(b)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fault.Mark(fault.NoSpace, err)
+	}
+	return w, err
+}
+
+// Close drops what the spool holds.
+func (p *spool) Close() error {
+	p.s.release(p.folder, p.n, 0)
+	p.n = 0
+	return p.File.Close()
+}
+
+// reserve takes room for bytes and files before they come.
+func (s *stage) reserve(folder string, bytes int64, files int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.used[folder]
+	if u.bytes > s.l.StagedBytes-bytes || u.files > s.l.StagedFiles-files {
+		return fault.WithHint(fault.New(fault.TooLarge, "this token has %d bytes in %d files here that are not committed; %d bytes in %d files are allowed", u.bytes, u.files, s.l.StagedBytes, s.l.StagedFiles),
+			"commit what was sent, or wait until it is dropped")
+	}
+	s.count(folder, bytes, files)
+	return nil
+}
+
+func (s *stage) release(folder string, bytes int64, files int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count(folder, -bytes, -files)
 }
 
 // onlyReader hides the other abilities of a reader, so that the buffer is used.

@@ -2,8 +2,10 @@ package hub_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +17,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	block "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/dag"
@@ -176,6 +181,7 @@ func (h *home) newest(key, name string) (d index.Dataset) {
 }
 
 func TestUpload(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	h.handle("ada", "ada")
 	const id = "ada/toy"
@@ -275,6 +281,7 @@ func TestUpload(t *testing.T) {
 // A commit onto a version that the command made keeps what it does not touch:
 // the DAG of files, symlinks, profile, licence.
 func TestUploadOntoOther(t *testing.T) {
+	t.Parallel()
 	for _, o := range []ingest.AddOptions{{}, {Profile: dag.ProfileV0_2015}, {InlineFiles: -1}} {
 		h := newHome(t, nil)
 		id := owner("ada") + "/w"
@@ -314,6 +321,7 @@ func TestUploadOntoOther(t *testing.T) {
 }
 
 func TestUploadRefused(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, func(o *hub.Options) { o.Limits.CommitFiles = 4 })
 	h.handle("ada", "ada")
 	const id = "ada/toy"
@@ -372,6 +380,7 @@ func TestUploadRefused(t *testing.T) {
 
 // Nobody commits what somebody else sent, and nobody sends without a signed URL.
 func TestObjects(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	var mu sync.Mutex
 	h := newHome(t, func(o *hub.Options) {
@@ -500,6 +509,7 @@ type onlyReader struct{ io.Reader }
 // A body that is cut off leaves nothing behind, and a part that a crash left is
 // removed by the next start.
 func TestCutOff(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	id := owner("ada") + "/toy"
 	text := strings.Repeat("x", 1<<20)
@@ -541,6 +551,7 @@ func TestCutOff(t *testing.T) {
 
 // Of commits at the same time on one parent, one is taken.
 func TestCommitsAtOnce(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	id := owner("ada") + "/toy"
 	parent := h.committed(id, header("x"), inline("README.md", card))
@@ -573,6 +584,7 @@ func TestCommitsAtOnce(t *testing.T) {
 }
 
 func TestWhoami(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, nil)
 	h.handle("ada", "ada")
 	var who struct {
@@ -597,6 +609,7 @@ func TestWhoami(t *testing.T) {
 
 // Without a folder for uploads nothing is taken, and all is read.
 func TestReadOnly(t *testing.T) {
+	t.Parallel()
 	h := newHome(t, func(o *hub.Options) { *o = hub.Options{} })
 	h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather})
 	id := owner("ada") + "/w"
@@ -609,4 +622,133 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("put: %v", a)
 	}
 	h.files(id, "main")
+}
+
+// A store that fails, and does not keep, or keeps and fails.
+type failing struct {
+	hub.Store
+	mu    sync.Mutex
+	left  int // calls until the one that fails
+	after bool
+}
+
+func (f *failing) fails() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left--
+	return f.left == 0
+}
+
+var errBroken = errors.New("the disk is gone")
+
+func (f *failing) Batch(ctx context.Context) (ingest.Batch, error) {
+	if f.fails() {
+		return nil, errBroken
+	}
+	b, err := f.Store.Batch(ctx)
+	return failingBatch{b, f}, err
+}
+
+func (f *failing) PutRecords(ctx context.Context, bs ...block.Block) error {
+	fails := f.fails()
+	if fails && !f.after {
+		return errBroken
+	}
+	err := f.Store.PutRecords(ctx, bs...)
+	if fails {
+		err = errBroken
+	}
+	return err
+}
+
+type failingBatch struct {
+	ingest.Batch
+	f *failing
+}
+
+func (b failingBatch) Append(ctx context.Context, c cid.Cid, data []byte) (bool, error) {
+	if b.f.fails() {
+		return false, errBroken
+	}
+	return b.Batch.Append(ctx, c, data)
+}
+
+func (b failingBatch) Commit(ctx context.Context) error {
+	fails := b.f.fails()
+	if fails && !b.f.after {
+		return errBroken
+	}
+	err := b.Batch.Commit(ctx)
+	if fails {
+		err = errBroken
+	}
+	return err
+}
+
+// Wherever a commit breaks, nothing is registered, what was sent is still there,
+// and the same commit sent again makes the same version.
+func TestCommitBreaks(t *testing.T) {
+	t.Parallel()
+	f := new(failing)
+	h := newHome(t, func(o *hub.Options) {
+		f.Store = o.Store
+		o.Store = f
+	})
+	text := strings.Repeat("broken", 300_000)
+	for _, after := range []bool{false, true} {
+		id := fmt.Sprintf("%s/toy-%v", owner("ada"), after)
+		size := h.reg.Status().Size
+		h.sent(id, text)
+		ops := []op{header("x"), inline("README.md", card), large("t", text)}
+		broke := 0
+		for n := 1; ; n++ {
+			f.mu.Lock()
+			f.left, f.after = n, after
+			f.mu.Unlock()
+			a := h.commit(id, ops...)
+			if a.status == 200 {
+				break
+			}
+			broke++
+			if a.status != 500 || strings.Contains(string(a.body), "disk") || h.reg.Status().Size != size {
+				t.Fatalf("broken at %d: %v, %d entries", n, a, h.reg.Status().Size-size)
+			}
+			if o := h.batch(id, adaToken, "sha256", text)[0]; o.Actions != nil {
+				t.Fatalf("broken at %d: what was sent is gone", n)
+			}
+			if n%2 == 0 {
+				h.restart()
+			}
+		}
+		if broke < 5 || h.reg.Status().Size != size+1 {
+			t.Errorf("broke %d times, %d entries", broke, h.reg.Status().Size-size)
+		}
+		same(t, h.files(id, "main"), map[string]string{"README.md": card, "t": text})
+	}
+}
+
+// The small files of a commit count like those that were sent before.
+func TestSpoolQuota(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, func(o *hub.Options) { o.Limits.StagedBytes = 1000 })
+	id := owner("ada") + "/toy"
+	small, large := strings.Repeat("s", 400), strings.Repeat("l", 600)
+	if a := h.commit(id, header("x"), inline("README.md", card), inline("1", small), inline("2", large)); a.status != 413 {
+		t.Errorf("more than the quota: %v", a)
+	}
+	for range 3 { // what was refused and what was committed is free again
+		h.committed(id, header("x"), inline("README.md", card), inline("1", small))
+		h.committed(id, header("x"), inline("1", large))
+	}
+}
+
+// A loader asks a host beside this one for more, and takes 404 for an answer.
+func TestDatasetsServer(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, nil)
+	for _, p := range []string{"/parquet?dataset=ada/toy", "/info?dataset=ada/toy", "/splits?dataset=ada/toy"} {
+		if a := h.get(p, "Host", "datasets-server.localhost"); a.status != 404 {
+			t.Errorf("%s: %v", p, a)
+		}
+	}
 }
