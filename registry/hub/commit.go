@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	block "github.com/ipfs/go-block-format"
@@ -314,7 +315,7 @@ func (k *committer) describe(ctx context.Context, m *manifests.Manifest) (string
 		return "", err
 	}
 	if title, ok := data["pretty_name"].(string); ok {
-		m.Title = cut(oneLine(title), maxTitle)
+		m.Title = cut(strings.Join(strings.Fields(title), " "), maxTitle)
 	}
 	if tags := texts(data["tags"]); len(tags) > 0 {
 		m.Keywords = nil

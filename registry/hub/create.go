@@ -79,7 +79,7 @@ func (h *Hub) create(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("X-Error-Message", "You already created this dataset repo")
 		return send(w, http.StatusConflict, map[string]string{"error": "You already created this dataset repo", "url": url})
 	}
-	return send(w, http.StatusOK, map[string]string{"url": url, "name": u.id(), "id": Custodial})
+	return send(w, http.StatusOK, map[string]string{"url": url, "name": u.id(), "id": u.id(), "custodial": Custodial})
 }
 
 // validateYAML says what is wrong with a card, before the files are sent.

@@ -186,6 +186,8 @@ type version struct {
 	key, name, version string
 	license            string // default CC-BY-4.0
 	files              map[string]string
+	links              map[string]string // symlinks: path, target
+	single             bool              // the one file is the dataset, not a folder with it
 	supersedes         cid.Cid
 	options            ingest.AddOptions
 	change             func(*manifests.Manifest)
@@ -202,6 +204,16 @@ func (h *home) add(v version) cid.Cid {
 		}
 		if err := os.WriteFile(full, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for path, target := range v.links {
+		if err := os.Symlink(target, filepath.Join(dir, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v.single {
+		for path := range v.files {
+			dir = filepath.Join(dir, path)
 		}
 	}
 	r, err := ingest.Add(t.Context(), dir, ingest.PackStore(h.store), v.options)

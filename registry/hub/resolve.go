@@ -14,9 +14,9 @@ import (
 // must not run in this server's origin: it is sent as an attachment, under no
 // type that a browser acts on.
 func (h *Hub) resolve(w http.ResponseWriter, r *http.Request) error {
-	p, err := path(r)
-	if err != nil {
-		return err
+	p := r.PathValue("path")
+	if len(p) > maxPath {
+		return noEntry(p)
 	}
 	v, c, err := h.readable(r)
 	if err != nil {

@@ -285,7 +285,8 @@ func TestUploadOntoOther(t *testing.T) {
 	for _, o := range []ingest.AddOptions{{}, {Profile: dag.ProfileV0_2015}, {InlineFiles: -1}} {
 		h := newHome(t, nil)
 		id := owner("ada") + "/w"
-		h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather, license: "ODbL-1.0", options: o, change: func(m *manifests.Manifest) {
+		links := map[string]string{"data/zlink": "../page.html", "link": "data"}
+		h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather, links: links, license: "ODbL-1.0", options: o, change: func(m *manifests.Manifest) {
 			for i := range m.Files {
 				m.Files[i].Split = "train"
 			}
@@ -308,6 +309,11 @@ func TestUploadOntoOther(t *testing.T) {
 			os.MkdirAll(filepath.Join(dir, filepath.Dir(p)), 0o777)
 			os.WriteFile(filepath.Join(dir, p), []byte(text), 0o666)
 		}
+		for p, target := range links {
+			if err := os.Symlink(target, filepath.Join(dir, p)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r, err := ingest.Add(t.Context(), dir, nil, o)
 		if err != nil || string(r.Root.Hash()) != string(after.Root.Hash()) {
 			t.Errorf("%s: root %s, the command's is %s, %v", o.Profile.Name, after.Root, r.Root, err)
@@ -317,6 +323,23 @@ func TestUploadOntoOther(t *testing.T) {
 		if back := h.newest("ada", "w"); back.Root != before.Root || back.Version != "2.0.0" {
 			t.Errorf("back: %s, want %s", back.Root, before.Root)
 		}
+	}
+}
+
+// A dataset that is one file becomes a folder with it.
+func TestUploadOntoFile(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, nil)
+	id := owner("ada") + "/w"
+	long := strings.Repeat("0123456789", 200_000)
+	h.add(version{key: "ada", name: "w", version: "1.0.0", files: map[string]string{"w.csv": long}, single: true})
+	if a := h.get("/datasets/" + id + "/resolve/main/w.csv"); string(a.body) != long {
+		t.Errorf("the one file: %d, %d bytes", a.status, len(a.body))
+	}
+	h.committed(id, header("x"), inline("README.md", strings.Replace(card, "Toy", "\"Wëather  über\\nall\"", 1)))
+	same(t, h.files(id, "main"), map[string]string{"w.csv": long, "README.md": strings.Replace(card, "Toy", "\"Wëather  über\\nall\"", 1)})
+	if d := h.newest("ada", "w"); d.Title != "Wëather über all" {
+		t.Errorf("title %q", d.Title)
 	}
 }
 
