@@ -6,17 +6,21 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"pgregory.net/rapid"
 
 	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/blocks"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/hub"
 	"github.com/cairn-registry/cairn/registry/index"
@@ -492,8 +496,14 @@ func TestErrors(t *testing.T) {
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	var answer error
+	var withdrawn sign.KeyID
 	h := newHome(t, func(o *hub.Options) {
-		o.Access = func(_ context.Context, d index.Dataset) error { return answer }
+		o.Access = func(_ context.Context, d index.Dataset) error {
+			if d.Publisher == withdrawn {
+				return fault.New(fault.Gone, "withdrawn by entry 9")
+			}
+			return answer
+		}
 		o.Croissant = func(context.Context, index.Dataset) ([]byte, error) { return []byte(`{"@type":"sc:Dataset"}`), nil }
 		o.Signals = func(h http.Header, d index.Dataset) { h.Set("Tdm-Reservation", "1") }
 	})
@@ -527,6 +537,21 @@ func TestAccess(t *testing.T) {
 			t.Errorf("withdrawn, %s: %s", p, a.body)
 		}
 	}
+	// What one publisher withdrew another still offers.
+	answer = nil
+	var d index.Dataset
+	h.add(version{key: "ben", name: "w", version: "1.0.0", files: weather})
+	if err := h.reg.View(func(s *index.Snapshot) (err error) { d, err = s.ByName(foldtest.ID("ben"), "w"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	withdrawn = foldtest.ID("ben")
+	if a := h.get("/datasets/cairn/" + d.Root.String() + "/resolve/main/page.html"); a.status != 200 || a.header.Get("X-Repo-Commit") == hub.Sha(d.Statement.Cid) {
+		t.Errorf("offered by another: %v %v", a, a.header)
+	}
+	if a := h.get("/datasets/cairn/" + d.Statement.String() + "/resolve/main/page.html"); a.status != 403 {
+		t.Errorf("withdrawn: %v", a)
+	}
+	answer = fault.New(fault.Gone, "withdrawn by entry 7")
 	var list []any
 	if h.get("/api/datasets").into(t, &list); len(list) != 0 {
 		t.Errorf("a withdrawn dataset is found: %v", list)
@@ -609,5 +634,63 @@ func TestSearchRefsCommits(t *testing.T) {
 	var older []any
 	if h.get("/api/datasets/ben/beta/commits/1.0.0").into(t, &older); len(older) != 1 {
 		t.Errorf("commits of the first version: %v", older)
+	}
+}
+
+type mayRead struct{}
+
+// A gate hands out blocks to those whose context says that they may have them.
+type gate struct{ blocks.Reader }
+
+func (g gate) may(ctx context.Context) error {
+	if ctx.Value(mayRead{}) == nil {
+		return fault.New(fault.NotFound, "no such block")
+	}
+	return nil
+}
+
+func (g gate) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if err := g.may(ctx); err != nil {
+		return nil, err
+	}
+	return g.Reader.Block(ctx, c)
+}
+
+func (g gate) Size(ctx context.Context, c cid.Cid) (uint64, error) {
+	if err := g.may(ctx); err != nil {
+		return 0, err
+	}
+	return g.Reader.Size(ctx, c)
+}
+
+// What one caller was shown is not shown to another who may not read it: nothing
+// that is kept between requests goes around the reader of blocks.
+func TestReaderIsAsked(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, nil)
+	h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather})
+	x, err := hub.New(h.reg, gate{h.store}, hub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	x.Register(mux)
+	id := owner("ada") + "/w"
+	for _, p := range []string{
+		"/api/datasets/" + id + "?blobs=true", "/api/datasets/" + id + "/tree/main?recursive=true", "/datasets/" + id + "/resolve/main/page.html",
+		"/datasets/" + id + "/resolve/main/README.md", "/datasets/" + id + "/raw/main/empty.bin",
+	} {
+		ask := func(ctx context.Context) int {
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequest("GET", p, nil).WithContext(ctx))
+			if w.Code != 200 && strings.Contains(w.Body.String(), "alert") {
+				t.Errorf("%s: %s", p, w.Body)
+			}
+			return w.Code
+		}
+		may := context.WithValue(t.Context(), mayRead{}, true)
+		if before, first, after, last := ask(t.Context()), ask(may), ask(t.Context()), ask(may); before == 200 || first != 200 || after == 200 || last != 200 {
+			t.Errorf("%s: %d, %d, %d, %d", p, before, first, after, last)
+		}
 	}
 }

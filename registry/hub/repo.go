@@ -101,7 +101,7 @@ func (h *Hub) revision(r *http.Request) (*revision, error) {
 		if out.repo, err = h.repo(s, r); err != nil {
 			return err
 		}
-		if out.Dataset, out.fixed, err = find(s, out.repo, rev); err != nil {
+		if out.Dataset, out.fixed, err = find(s, out.repo, rev, h.offers(r.Context())); err != nil {
 			return err
 		}
 		out.by = owner(s, out.Publisher)
@@ -128,13 +128,19 @@ func (h *Hub) admit(ctx context.Context, v *revision) error {
 	return err
 }
 
+// offers reports whether a version was not withdrawn.
+func (h *Hub) offers(ctx context.Context) func(index.Dataset) bool {
+	return func(d index.Dataset) bool { return h.o.Access == nil || fault.Of(h.o.Access(ctx, d)) != fault.Gone }
+}
+
 // gated reports whether the version's bytes are only for those who accepted its terms.
 func (v *revision) gated() bool { return v.Rules != nil && v.Rules.Accept == "bytes" }
 
 // find returns the version of a dataset that rev names: main and HEAD are the
 // newest; a version, the 40 hex digits of its sha, the CID of its statement,
-// manifest or data are fixed.
-func find(s *index.Snapshot, p repo, rev string) (d index.Dataset, fixed bool, err error) {
+// manifest or data are fixed. Of several publishers of the same data, the newest
+// version that offers approves of is taken, if there is one.
+func find(s *index.Snapshot, p repo, rev string, offers func(index.Dataset) bool) (d index.Dataset, fixed bool, err error) {
 	candidates := func(q index.Query, want func(index.Dataset) bool) (index.Dataset, bool, error) {
 		q.Limit = index.MaxLimit
 		for {
@@ -160,7 +166,10 @@ func find(s *index.Snapshot, p repo, rev string) (d index.Dataset, fixed bool, e
 		if errors.Is(err, fault.NotFound) {
 			found := false
 			for _, q := range []index.Query{{Root: p.content}, {Manifest: p.content}} {
-				d, ok, err := candidates(q, names)
+				d, ok, err := candidates(q, func(d index.Dataset) bool { return names(d) && offers(d) })
+				if err == nil && !ok {
+					d, ok, err = candidates(q, names)
+				}
 				if err != nil || ok {
 					return d, !newest, err
 				}
