@@ -280,7 +280,7 @@ func (k *committer) search(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for f, err := range c.ownFrom(ctx, k.h.blocks, "") {
+		for f, err := range c.all(ctx, k.h.blocks) {
 			if err != nil {
 				return err
 			}

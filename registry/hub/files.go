@@ -20,12 +20,14 @@ import (
 
 const (
 	readme = "README.md"
-	// scanLines is the stretch of a file list that is read on the way to a path
-	// before it is searched for.
-	scanLines = 256
 	// window is the stretch of a file list that a search reads to its end.
 	window = 4 * manifests.MaxFileLine
 )
+
+// scanLines is the stretch of a file list that is read on the way to a path
+// before it is searched for: about as much as a search reads. Tests make it
+// shorter.
+var scanLines = 4096
 
 // A content is what a version's manifest says, as it is kept between requests.
 // It is not changed.
@@ -89,6 +91,49 @@ func fileSize(ctx context.Context, b blocks.Reader, c cid.Cid) (uint64, error) {
 	return e.Size, err
 }
 
+// An item is a file on its way out of a list: its path is read at once, the rest
+// when it is asked for, because many are passed over.
+type item struct {
+	path string
+	raw  []byte // its line of a file list, valid until the next one is taken; nil: known
+	file file
+}
+
+// get returns the file.
+func (i *item) get() (file, error) {
+	if i.raw == nil {
+		return i.file, nil
+	}
+	f, err := manifests.DecodeFileLine(i.raw)
+	if err != nil {
+		err = fmt.Errorf("the file list: %w", err)
+	}
+	return file{File: f}, err
+}
+
+// linePath returns the path in a line of a file list, as canonical JSON has it:
+// no member that comes before it can hold a quotation mark.
+func linePath(line []byte) (string, error) {
+	const member = `"path":"`
+	i := bytes.Index(line, []byte(member))
+	if i < 0 {
+		return "", fault.New(fault.Invalid, "a line of the file list has no path")
+	}
+	text := line[i+len(member):]
+	for n := 0; n < len(text); n++ {
+		switch text[n] {
+		case '"':
+			if bytes.IndexByte(text[:n], '\\') < 0 {
+				return string(text[:n]), nil
+			}
+			return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(string(text[:n])), nil
+		case '\\':
+			n++
+		}
+	}
+	return "", fault.New(fault.Invalid, "a line of the file list has no end of its path")
+}
+
 // file returns the file at path.
 func (c *content) file(ctx context.Context, b blocks.Reader, path string) (file, bool, error) {
 	if path == readme && c.card != nil {
@@ -99,99 +144,101 @@ func (c *content) file(ctx context.Context, b blocks.Reader, path string) (file,
 }
 
 // own returns the dataset's file at path.
-func (c *content) own(ctx context.Context, b blocks.Reader, path string) (f manifests.File, ok bool, err error) {
-	for f, err := range c.ownFrom(ctx, b, path) {
-		return f, err == nil && f.Path == path, err
+func (c *content) own(ctx context.Context, b blocks.Reader, path string) (manifests.File, bool, error) {
+	for i, err := range c.ownFrom(ctx, b, path) {
+		if err != nil || i.path != path {
+			return manifests.File{}, false, err
+		}
+		f, err := i.get()
+		return f.File, err == nil, err
 	}
-	return f, false, nil
+	return manifests.File{}, false, nil
 }
 
 // from gives the files that clients see, in canonical order, beginning with the
 // first that is not before path.
-func (c *content) from(ctx context.Context, b blocks.Reader, path string) iter.Seq2[file, error] {
-	return func(yield func(file, error) bool) {
+func (c *content) from(ctx context.Context, b blocks.Reader, path string) iter.Seq2[item, error] {
+	return func(yield func(item, error) bool) {
 		pending := c.card != nil && manifests.ComparePaths(readme, path) >= 0
-		for f, err := range c.ownFrom(ctx, b, path) {
-			if err != nil {
-				yield(file{}, err)
-				return
-			}
-			if pending && manifests.ComparePaths(readme, f.Path) < 0 {
+		for i, err := range c.ownFrom(ctx, b, path) {
+			if err == nil && pending && manifests.ComparePaths(readme, i.path) < 0 {
 				pending = false
-				if !yield(c.card.file(), nil) {
+				if !yield(item{path: readme, file: c.card.file()}, nil) {
 					return
 				}
 			}
-			if !yield(file{File: f}, nil) {
+			if !yield(i, err) || err != nil {
 				return
 			}
 		}
 		if pending {
-			yield(c.card.file(), nil)
+			yield(item{path: readme, file: c.card.file()}, nil)
 		}
 	}
 }
 
+// all gives the dataset's own files, whole.
+func (c *content) all(ctx context.Context, b blocks.Reader) iter.Seq2[manifests.File, error] {
+	return c.m.ListedFiles(ctx, b)
+}
+
 // ownFrom is from for the dataset's own files. A file list is searched, not read.
-func (c *content) ownFrom(ctx context.Context, b blocks.Reader, path string) iter.Seq2[manifests.File, error] {
+func (c *content) ownFrom(ctx context.Context, b blocks.Reader, path string) iter.Seq2[item, error] {
 	if !c.list.Defined() {
-		return func(yield func(manifests.File, error) bool) {
+		return func(yield func(item, error) bool) {
 			i := sort.Search(len(c.m.Files), func(i int) bool { return manifests.ComparePaths(c.m.Files[i].Path, path) >= 0 })
 			for _, f := range c.m.Files[i:] {
-				if !yield(f, nil) {
+				if !yield(item{path: f.Path, file: file{File: f}}, nil) {
 					return
 				}
 			}
 		}
 	}
-	return func(yield func(manifests.File, error) bool) {
+	return func(yield func(item, error) bool) {
 		off, err := c.seek(ctx, b, path)
-		if err != nil {
-			yield(manifests.File{}, err)
-			return
+		if err == nil {
+			err = c.lines(ctx, b, off, func(i item) bool {
+				return manifests.ComparePaths(i.path, path) < 0 || yield(i, nil)
+			})
 		}
-		for f, err := range c.lines(ctx, b, off) {
-			if err == nil && manifests.ComparePaths(f.Path, path) < 0 {
-				continue
-			}
-			if !yield(f, err) {
-				return
-			}
+		if err != nil {
+			yield(item{}, fmt.Errorf("the file list: %w", err))
 		}
 	}
 }
 
-// lines gives the lines of the file list from the one that begins at off.
-func (c *content) lines(ctx context.Context, b blocks.Reader, off uint64) iter.Seq2[manifests.File, error] {
-	return func(yield func(manifests.File, error) bool) {
-		stop := errors.New("stop")
-		var rest []byte
-		err := unixfs.ReadRange(ctx, b, c.list, off, 1<<62, func(p []byte) error {
-			rest = append(rest, p...)
-			used := 0
-			for {
-				n := bytes.IndexByte(rest[used:], '\n')
-				if n < 0 {
-					break
-				}
-				f, err := manifests.DecodeFileLine(rest[used : used+n+1])
-				if err != nil {
-					return err
-				}
-				if !yield(f, nil) {
-					return stop
-				}
-				used += n + 1
+// lines hands out the lines of the file list from the one that begins at off,
+// while fn wants more.
+func (c *content) lines(ctx context.Context, b blocks.Reader, off uint64, fn func(item) bool) error {
+	stop := errors.New("stop")
+	var rest []byte
+	err := unixfs.ReadRange(ctx, b, c.list, off, 1<<62, func(p []byte) error {
+		rest = append(rest, p...)
+		used := 0
+		for {
+			n := bytes.IndexByte(rest[used:], '\n')
+			if n < 0 {
+				break
 			}
-			if rest = rest[:copy(rest, rest[used:])]; len(rest) > manifests.MaxFileLine {
-				return fault.New(fault.Invalid, "a line of the file list is longer than %d bytes", manifests.MaxFileLine)
+			line := rest[used : used+n+1]
+			path, err := linePath(line)
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, stop) {
-			yield(manifests.File{}, fmt.Errorf("the file list: %w", err))
+			if !fn(item{path: path, raw: line}) {
+				return stop
+			}
+			used += n + 1
 		}
+		if rest = rest[:copy(rest, rest[used:])]; len(rest) > manifests.MaxFileLine {
+			return fault.New(fault.Invalid, "a line is longer than %d bytes", manifests.MaxFileLine)
+		}
+		return nil
+	})
+	if errors.Is(err, stop) {
+		return nil
 	}
+	return err
 }
 
 // seek returns the beginning of a line of the file list that is not behind the
@@ -211,18 +258,18 @@ func (c *content) seek(ctx context.Context, b blocks.Reader, path string) (uint6
 			return nil
 		})
 		if err != nil {
-			return 0, fmt.Errorf("the file list: %w", err)
+			return 0, err
 		}
 		begin := bytes.IndexByte(p, '\n') + 1
 		n := bytes.IndexByte(p[begin:], '\n') + 1
 		if begin == 0 || n == 0 {
-			return 0, fault.New(fault.Invalid, "a line of the file list is longer than %d bytes", manifests.MaxFileLine)
+			return 0, fault.New(fault.Invalid, "a line is longer than %d bytes", manifests.MaxFileLine)
 		}
-		f, err := manifests.DecodeFileLine(p[begin : begin+n])
+		at, err := linePath(p[begin : begin+n])
 		if err != nil {
-			return 0, fmt.Errorf("the file list: %w", err)
+			return 0, err
 		}
-		if manifests.ComparePaths(f.Path, path) >= 0 {
+		if manifests.ComparePaths(at, path) >= 0 {
 			high = mid + uint64(begin)
 		} else {
 			low = mid + uint64(begin+n)
@@ -255,12 +302,12 @@ func (c *content) below(ctx context.Context, b blocks.Reader, dir, after string,
 		}
 		for {
 			again, skipped := "", 0
-			for f, err := range c.from(ctx, b, start) {
+			for i, err := range c.from(ctx, b, start) {
 				if err != nil {
 					yield(entry{}, err)
 					return
 				}
-				rest, ok := strings.CutPrefix(f.Path, prefix)
+				rest, ok := strings.CutPrefix(i.path, prefix)
 				if !ok {
 					return // behind the directory
 				}
@@ -273,7 +320,7 @@ func (c *content) below(ctx context.Context, b blocks.Reader, dir, after string,
 					deeper = true
 					d := prefix + rest[:at+n]
 					if manifests.ComparePaths(d, last) > 0 {
-						last = d
+						last, skipped = d, 0
 						if !yield(entry{file: file{File: manifests.File{Path: d}}, dir: true}, nil) {
 							return
 						}
@@ -286,9 +333,10 @@ func (c *content) below(ctx context.Context, b blocks.Reader, dir, after string,
 				switch {
 				case deeper && !recursive:
 					skipped++
-				case manifests.ComparePaths(f.Path, last) > 0:
-					last, skipped = f.Path, 0
-					if !yield(entry{file: f}, nil) {
+				case manifests.ComparePaths(i.path, last) > 0:
+					last, skipped = i.path, 0
+					f, err := i.get()
+					if !yield(entry{file: f}, err) || err != nil {
 						return
 					}
 				}
@@ -306,8 +354,8 @@ func (c *content) below(ctx context.Context, b blocks.Reader, dir, after string,
 
 // directory reports whether some file lies below path.
 func (c *content) directory(ctx context.Context, b blocks.Reader, path string) (bool, error) {
-	for f, err := range c.from(ctx, b, path+"/") {
-		return err == nil && strings.HasPrefix(f.Path, path+"/"), err
+	for i, err := range c.from(ctx, b, path+"/") {
+		return err == nil && strings.HasPrefix(i.path, path+"/"), err
 	}
 	return false, nil
 }

@@ -150,15 +150,19 @@ type siblingLFS struct {
 func (h *Hub) siblings(ctx context.Context, c *content, blobs bool) ([]sibling, error) {
 	out := []sibling{}
 	budget := int64(maxHashed)
-	for f, err := range c.from(ctx, h.blocks, "") {
+	for i, err := range c.from(ctx, h.blocks, "") {
 		if err != nil {
 			return nil, err
 		}
 		if len(out) == maxSiblings {
 			break
 		}
-		s := sibling{Name: f.Path}
+		s := sibling{Name: i.path}
 		if blobs {
+			f, err := i.get()
+			if err != nil {
+				return nil, err
+			}
 			s.Size = &f.Size
 			s.LFS = &siblingLFS{f.SHA256, f.Size, len(pointer(&f))}
 			if cost := h.oidCost(&f); cost <= budget {

@@ -224,7 +224,7 @@ func (h *Hub) known(r *http.Request, u *upload, objects []object) (map[string]bo
 	if err != nil {
 		return nil, err
 	}
-	for f, err := range c.ownFrom(r.Context(), h.blocks, "") {
+	for f, err := range c.all(r.Context(), h.blocks) {
 		if err != nil {
 			return nil, err
 		}
