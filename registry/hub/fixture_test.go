@@ -191,6 +191,7 @@ type version struct {
 	supersedes         cid.Cid
 	options            ingest.AddOptions
 	change             func(*manifests.Manifest)
+	contribution       func(*manifests.Contribution)
 }
 
 func (h *home) add(v version) cid.Cid {
@@ -263,6 +264,9 @@ func (h *home) add(v version) cid.Cid {
 		},
 		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1", Sources: m.Sources(),
 		Supersedes: cjson.CID{Cid: v.supersedes},
+	}
+	if v.contribution != nil {
+		v.contribution(c)
 	}
 	return h.submit(manifests.NewContribution(c, r.Root), v.key)
 }
