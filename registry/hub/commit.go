@@ -80,12 +80,16 @@ func (h *Hub) commit(w http.ResponseWriter, r *http.Request) error {
 		return context.Cause(r.Context())
 	}
 	defer h.commits.Release(1)
+	// Some clients wait for an answer less long than a large commit takes. It goes
+	// on without them; sent again, it is found to be made.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitWait)
+	defer cancel()
 	// While the body came, somebody may have been faster.
 	if err := h.reg.View(func(s *index.Snapshot) error { return h.head(s, u) }); err != nil {
 		return err
 	}
 	k := &committer{h: h, upload: u, req: req, spool: spool}
-	statement, err := k.run(r.Context())
+	statement, err := k.run(ctx)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ import (
 // itself; more are a file list.
 const maxInlineList = 512 << 10
 
+// hashAhead is how many chunks wait to be hashed as parts of their file.
+const hashAhead = 8
+
 // A source is where the bytes of a change come from: exactly one of the two.
 type source struct {
 	// open returns the bytes of a file that was sent.
@@ -224,36 +227,25 @@ func (c *composition) build(ch change, s source, f *manifests.File) (dag.Link, e
 	if err != nil {
 		return dag.Link{}, err
 	}
+	// The hashes of the whole are a processor's work of their own.
 	whole, git := sha256.New(), sha1.New()
 	fmt.Fprintf(git, "blob %d\x00", ch.size)
-	split := c.chunker.Split(r)
-	n := 0
-	for {
-		if err := c.ctx.Err(); err != nil {
-			return dag.Link{}, errors.Join(context.Cause(c.ctx), done())
+	ahead, hashed := make(chan []byte, hashAhead), make(chan struct{})
+	go func() {
+		defer close(hashed)
+		for b := range ahead {
+			whole.Write(b)
+			git.Write(b)
 		}
-		b, err := split.NextBytes()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return dag.Link{}, errors.Join(err, done())
-		}
-		whole.Write(b)
-		git.Write(b)
+	}()
+	err = c.leaves(r, func(b []byte) {
 		f.Size += int64(len(b))
-		if err := c.leaf(b); err != nil {
-			return dag.Link{}, errors.Join(err, done())
-		}
-		n++
-	}
-	if err := done(); err != nil {
+		ahead <- b
+	})
+	close(ahead)
+	<-hashed
+	if err := errors.Join(err, done()); err != nil {
 		return dag.Link{}, err
-	}
-	if n == 0 {
-		if err := c.leaf(nil); err != nil {
-			return dag.Link{}, err
-		}
 	}
 	l, _, err := c.file.Finish(c.ctx)
 	if err != nil {
@@ -265,6 +257,30 @@ func (c *composition) build(ch change, s source, f *manifests.File) (dag.Link, e
 	}
 	f.SWHID = "swh:1:cnt:" + hex.EncodeToString(git.Sum(nil))
 	return l, nil
+}
+
+// leaves cuts r, and stores the chunks; fn is shown each, to keep.
+func (c *composition) leaves(r io.Reader, fn func([]byte)) error {
+	split := c.chunker.Split(r)
+	for n := 0; ; n++ {
+		if c.ctx.Err() != nil {
+			return context.Cause(c.ctx)
+		}
+		b, err := split.NextBytes()
+		if errors.Is(err, io.EOF) {
+			if n == 0 {
+				return c.leaf(nil)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		fn(b)
+		if err := c.leaf(b); err != nil {
+			return err
+		}
+	}
 }
 
 func (c *composition) leaf(b []byte) error {

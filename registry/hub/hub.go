@@ -126,9 +126,11 @@ func (l Limits) withDefaults() Limits {
 }
 
 const (
-	// maxCommits is how many commits are worked on at once: each holds the
-	// changes of one commit and the chunks that it cuts.
-	maxCommits = 4
+	// maxCommits is how many commits are worked on at once: the store has one
+	// writer, and one that is sent again finds what the first one made.
+	maxCommits = 1
+	// commitWait bounds a commit: hundreds of GiB from one disk to another.
+	commitWait = time.Hour
 	// maxHashing is how many files are read at once for their git names.
 	maxHashing = 2
 )

@@ -775,3 +775,57 @@ func TestDatasetsServer(t *testing.T) {
 		}
 	}
 }
+
+// A client that does not wait for the answer finds its commit made when it sends
+// it again.
+func TestImpatientClient(t *testing.T) {
+	t.Parallel()
+	hold, held := make(chan struct{}), make(chan struct{})
+	h := newHome(t, func(o *hub.Options) { o.Store = &slow{Store: o.Store, hold: hold, held: held} })
+	id := owner("ada") + "/toy"
+	body := ndjson(header("x"), inline("README.md", card))
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "POST", h.url+"/api/datasets/"+id+"/commit/main", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+adaToken)
+	gone := make(chan error)
+	go func() {
+		_, err := http.DefaultTransport.RoundTrip(req)
+		gone <- err
+	}()
+	<-held
+	cancel()
+	if err := <-gone; err == nil {
+		t.Fatal("the client got an answer")
+	}
+	before := h.reg.Status().Size
+	close(hold)
+	for range 1000 { // the commit goes on
+		if h.reg.Status().Applied > before {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	d := h.newest("ada", "toy")
+	sha := h.committed(id, header("x"), inline("README.md", card))
+	if hub.Sha(d.Statement.Cid) != sha || h.reg.Status().Size != before+1 {
+		t.Errorf("made %d entries", h.reg.Status().Size-before)
+	}
+}
+
+// A slow store lets its first batch wait.
+type slow struct {
+	hub.Store
+	once       sync.Once
+	hold, held chan struct{}
+}
+
+func (s *slow) Batch(ctx context.Context) (ingest.Batch, error) {
+	s.once.Do(func() {
+		close(s.held)
+		<-s.hold
+	})
+	return s.Store.Batch(ctx)
+}
