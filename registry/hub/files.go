@@ -360,8 +360,7 @@ func (c *content) directory(ctx context.Context, b blocks.Reader, path string) (
 	return false, nil
 }
 
-// splits are the patterns of data files by configuration and split, as the
-// manifest names them, each list sorted.
+// splits are the files by configuration and split, as the manifest names them.
 func splits(m *manifests.Manifest) []configuration {
 	var out []configuration
 	for _, f := range m.Files {

@@ -192,6 +192,7 @@ type version struct {
 	options            ingest.AddOptions
 	change             func(*manifests.Manifest)
 	contribution       func(*manifests.Contribution)
+	conditions         *terms.Conditions
 }
 
 func (h *home) add(v version) cid.Cid {
@@ -224,7 +225,8 @@ func (h *home) add(v version) cid.Cid {
 	if v.license == "" {
 		v.license = "CC-BY-4.0"
 	}
-	tb, err := terms.Minimal(v.license)
+	td := &terms.Terms{Schema: terms.Schema, Base: terms.Base{SPDX: v.license}, Conditions: v.conditions}
+	tb, err := terms.Encode(td)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +265,7 @@ func (h *home) add(v version) cid.Cid {
 			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, Title: m.Title, Keywords: m.Keywords, MediaTypes: m.MediaTypes(),
 		},
 		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1", Sources: m.Sources(),
-		Supersedes: cjson.CID{Cid: v.supersedes},
+		Supersedes: cjson.CID{Cid: v.supersedes}, Rules: manifests.RulesOf(td),
 	}
 	if v.contribution != nil {
 		v.contribution(c)

@@ -21,6 +21,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/hub"
 	"github.com/cairn-registry/cairn/registry/index"
@@ -692,5 +693,39 @@ func TestReaderIsAsked(t *testing.T) {
 		if before, first, after, last := ask(t.Context()), ask(may), ask(t.Context()), ask(may); before == 200 || first != 200 || after == 200 || last != 200 {
 			t.Errorf("%s: %d, %d, %d, %d", p, before, first, after, last)
 		}
+	}
+}
+
+// A dataset whose bytes need an acceptance says so, and nobody between keeps them.
+func TestGated(t *testing.T) {
+	t.Parallel()
+	accepted := false
+	h := newHome(t, func(o *hub.Options) {
+		o.Access = func(context.Context, index.Dataset) error {
+			if accepted {
+				return nil
+			}
+			return fault.New(fault.Unauthenticated, "accept the terms first")
+		}
+	})
+	h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather, conditions: &terms.Conditions{Accept: "bytes"}})
+	id := owner("ada") + "/w"
+	var info struct {
+		Gated    any
+		Siblings []any
+	}
+	if h.get("/api/datasets/"+id).into(t, &info); info.Gated != "auto" || info.Siblings != nil {
+		t.Errorf("info %+v", info)
+	}
+	file := "/datasets/" + id + "/resolve/main/page.html"
+	if a := h.get(file); a.status != 403 || a.header.Get("X-Error-Code") != "GatedRepo" || a.header.Get("Location") != "" {
+		t.Errorf("without acceptance: %v", a)
+	}
+	accepted = true
+	if a := h.get(file); a.status != 200 || a.header.Get("Cache-Control") != "private, no-store" || !strings.Contains(a.header.Get("Vary"), "Authorization") {
+		t.Errorf("with acceptance: %v %v", a, a.header)
+	}
+	if a := h.get(file, bearer("hf_wrong")...); a.status != 401 || a.header.Get("X-Error-Message") != "Invalid credentials in Authorization header" {
+		t.Errorf("a wrong token: %v %v", a, a.header)
 	}
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -11,8 +12,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
-	"crypto/sha256"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
