@@ -439,7 +439,7 @@ func (a *adder) fileDone(ctx context.Context, it *source.Item, e *cached) error 
 	a.progress.Files++
 	a.report(false)
 	return a.list.add(ctx, File{
-		Path: it.Path, CID: e.link.CID, Size: int64(e.link.Size), SHA256: e.sha256, MediaType: mediaType(it.Name),
+		Path: it.Path, CID: e.link.CID, Size: int64(e.link.Size), SHA256: e.sha256, MediaType: MediaType(it.Name),
 	})
 }
 
@@ -685,4 +685,6 @@ var mediaTypes = map[string]string{
 	".npy": "application/x-npy", ".npz": "application/zip", ".h5": "application/x-hdf5", ".wasm": "application/wasm",
 }
 
-func mediaType(name string) string { return mediaTypes[strings.ToLower(path.Ext(name))] }
+// MediaType returns the media type that the extension of name suggests, "" when
+// it says nothing.
+func MediaType(name string) string { return mediaTypes[strings.ToLower(path.Ext(name))] }

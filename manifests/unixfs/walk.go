@@ -45,6 +45,9 @@ type Entry struct {
 	CID    cid.Cid
 	Size   uint64 // bytes of a file
 	Target string // of a symlink
+	// Tsize is the length of all blocks of a file or symlink, as a directory
+	// says it of its entry. Only [Walk] knows it.
+	Tsize uint64
 }
 
 // Limits bound a walk. A zero member means its default.
@@ -150,7 +153,7 @@ func (w *walker) entry(path string, c cid.Cid, depth int) (cumulative uint64, er
 		if err != nil {
 			return 0, at(path, err)
 		}
-		return size, w.file(path, c, size)
+		return size, w.file(path, c, size, size)
 	}
 	n, size, err := w.node(c)
 	if err != nil {
@@ -162,14 +165,14 @@ func (w *walker) entry(path string, c cid.Cid, depth int) (cumulative uint64, er
 		if err != nil {
 			return 0, at(path, err)
 		}
-		return m.cumulative, w.file(path, c, m.bytes)
+		return m.cumulative, w.file(path, c, m.bytes, m.cumulative)
 	case typeSymlink:
 		target := string(n.data)
 		if len(target) > maxTarget || strings.ContainsRune(target, 0) {
 			return 0, at(path, fault.New(fault.Invalid, "a symlink with an impossible target"))
 		}
 		w.sum.Symlinks++
-		return size, w.fn(Entry{Path: path, Kind: Symlink, CID: c, Target: target})
+		return size, w.fn(Entry{Path: path, Kind: Symlink, CID: c, Target: target, Tsize: size})
 	}
 	w.sum.Directories++
 	if err := w.fn(Entry{Path: path, Kind: Directory, CID: c}); err != nil {
@@ -178,14 +181,14 @@ func (w *walker) entry(path string, c cid.Cid, depth int) (cumulative uint64, er
 	return w.directory(path, n, size, depth)
 }
 
-func (w *walker) file(path string, c cid.Cid, size uint64) error {
+func (w *walker) file(path string, c cid.Cid, size, tsize uint64) error {
 	total, carry := bits.Add64(uint64(w.sum.Bytes), size, 0)
 	if carry != 0 || total > w.l.Bytes {
 		return at(path, fault.New(fault.TooLarge, "the files have more than %d bytes", w.l.Bytes))
 	}
 	w.sum.Files++
 	w.sum.Bytes = int64(total)
-	return w.fn(Entry{Path: path, Kind: File, CID: c, Size: size})
+	return w.fn(Entry{Path: path, Kind: File, CID: c, Size: size, Tsize: tsize})
 }
 
 // node reads and decodes a structure block; size is its length.

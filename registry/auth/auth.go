@@ -201,6 +201,8 @@ func (a *Auth) Middleware(next http.Handler) http.Handler {
 			}
 			a.log.InfoContext(r.Context(), "credentials refused", "cause", err)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="cairn"`)
+			// By these words clients of the Hub tell a wrong token from a wrong name.
+			w.Header().Set("X-Error-Message", "Invalid credentials in Authorization header")
 			api.Problem(w, r, a.log, errCredentials)
 			return
 		}

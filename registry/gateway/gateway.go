@@ -24,6 +24,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
+	"github.com/cairn-registry/cairn/registry/hub"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
@@ -41,6 +42,7 @@ type Gateway struct {
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
 	front   *front
+	hub     *hub.Hub
 	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
 
 	// carBlocks are what CARs on their way may still remember.
@@ -75,6 +77,9 @@ func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error)
 		notices: &notices{reg: reg, store: o.Blocks},
 		backend: backend, metrics: metrics,
 	}
+	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{Log: o.Log}); err != nil {
+		return nil, err
+	}
 	g.carBlocks.Store(maxCARBlocks)
 	registerParts(metrics, reg, store, o.Version)
 	if g.front, err = newFront(o.Front, newInstruments(metrics), o.Log); err != nil {
@@ -101,6 +106,10 @@ func (g *Gateway) Watch(ctx context.Context) { g.deny.watch(ctx, g.o.DenylistEve
 // TakeWrites adds the routes by which strangers write to the public face. It is
 // called before Public.
 func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes = w }
+
+// TakeHub replaces the Hub API, which only reads, by one with other options. It is
+// called before Public and Private.
+func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
 
 // Public returns the handler for strangers: it only reads, unless TakeWrites was
 // called. On a loopback
@@ -138,6 +147,7 @@ func (g *Gateway) content(face string, hosts []string, files bool) *content {
 func (g *Gateway) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
+	g.hub.Register(mux)
 	mux.HandleFunc("GET /robots.txt", g.signals)
 	mux.HandleFunc("GET /.well-known/tdmrep.json", g.signals)
 	mux.HandleFunc("GET "+rslPath+"{cid}", g.rsl)
@@ -202,6 +212,7 @@ entries    %d
 /v1/status           what this registry is, and how far it is
 /v1/datasets         its datasets (license, contributor, keyword, publisher, name, root, source, latest)
 /v1/revenue          what was earned with them; /v1/periods says which month is open
+/api, /datasets      the same datasets for clients of the Hugging Face Hub (HF_ENDPOINT, hubUrl)
 /ipfs/CID            blocks, CARs (?format=car) and files
 /checkpoint, /tile/  the log, as C2SP tlog-tiles
 `, s.Origin, s.VKey, s.Size))
