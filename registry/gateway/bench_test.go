@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -24,6 +25,7 @@ func fetchAll(b *testing.B, url func(i int) string, headers map[string]string, s
 	defer client.CloseIdleConnections()
 	var n atomic.Int64
 	var bytes atomic.Int64
+	report := cpu(b)
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		buf := make([]byte, 256<<10)
@@ -51,6 +53,7 @@ func fetchAll(b *testing.B, url func(i int) string, headers map[string]string, s
 		}
 	})
 	b.StopTimer()
+	report()
 	b.SetBytes(bytes.Load() / max(1, int64(b.N)))
 }
 
@@ -98,6 +101,20 @@ func BenchmarkGateway(b *testing.B) {
 	}
 }
 
+// cpu returns a function that reports the processor time since, client and
+// server together: on a machine that others use it is the steadier figure.
+func cpu(b *testing.B) func() {
+	used := func() int64 {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return u.Utime.Nano() + u.Stime.Nano()
+	}
+	start := used()
+	return func() { b.ReportMetric(float64(used()-start)/float64(b.N)/1000, "cpu-µs/op") }
+}
+
 // fetchRanges asks for ranges of 1 MiB that begin anywhere.
 func fetchRanges(b *testing.B, url string, size int) {
 	b.Helper()
@@ -106,6 +123,7 @@ func fetchRanges(b *testing.B, url string, size int) {
 	defer client.CloseIdleConnections()
 	b.SetBytes(1 << 20)
 	var n atomic.Int64
+	defer cpu(b)()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		buf := make([]byte, 256<<10)

@@ -201,10 +201,21 @@ func (g *content) car(w *sealed, r *http.Request, q *request) bool {
 	for f := range frames {
 		var head [binary.MaxVarintLen64]byte
 		id := f.c.Bytes()
-		out.Write(binary.AppendUvarint(head[:0], uint64(len(id)+len(f.b))))
+		out.Write(binary.AppendUvarint(head[:0], uint64(len(id))+f.n))
 		out.Write(id)
-		if _, err := out.Write(f.b); err != nil {
-			panic(http.ErrAbortHandler)
+		for src := sourceOf(f.piece); ; {
+			b, err := src.next()
+			if errors.Is(err, io.EOF) {
+				src.close()
+				break
+			}
+			if err == nil {
+				_, err = out.Write(b)
+			}
+			if err != nil {
+				src.close()
+				panic(http.ErrAbortHandler)
+			}
 		}
 	}
 	if failed != nil {
@@ -272,8 +283,10 @@ func carHeader(root cid.Cid) []byte {
 
 type frame struct {
 	c cid.Cid
-	b []byte
+	piece
 }
+
+func whole(b []byte) piece { return piece{b: b, n: uint64(len(b))} }
 
 // A carSet knows what a stream has sent.
 type carSet struct {
@@ -331,7 +344,7 @@ func (w *carWalk) run(ctx context.Context, way []cid.Cid, first []byte, end cid.
 				return err
 			}
 		}
-		if err := w.send(c, b); err != nil {
+		if err := w.send(c, whole(b)); err != nil {
 			return err
 		}
 	}
@@ -354,12 +367,12 @@ func (w *carWalk) run(ctx context.Context, way []cid.Cid, first []byte, end cid.
 	return nil
 }
 
-func (w *carWalk) send(c cid.Cid, b []byte) error {
+func (w *carWalk) send(c cid.Cid, p piece) error {
 	fresh, err := w.set.add(w.set.sent, c)
 	if err != nil || !fresh {
 		return err
 	}
-	return w.hand(frame{c, b})
+	return w.hand(frame{c, p})
 }
 
 // below sends what is below a node whose first byte stands at pos: all, if it
@@ -383,11 +396,11 @@ func (w *carWalk) below(ctx context.Context, n *unixfs.Node, off, end, pos uint6
 			if _, sent := w.set.sent[[16]byte(l.CID.Hash()[18:])]; sent {
 				continue
 			}
-			b, err := w.guard.Block(ctx, l.CID)
+			p, err := w.guard.piece(ctx, l.CID)
 			if err != nil {
 				return err
 			}
-			if err := w.send(l.CID, b); err != nil {
+			if err := w.send(l.CID, p); err != nil {
 				return err
 			}
 			continue
@@ -411,7 +424,7 @@ func (w *carWalk) below(ctx context.Context, n *unixfs.Node, off, end, pos uint6
 		if err != nil {
 			return fault.Mark(fault.Unverified, err)
 		}
-		if err := w.send(l.CID, b); err != nil {
+		if err := w.send(l.CID, whole(b)); err != nil {
 			return err
 		}
 		if err := w.below(ctx, child, off, end, start, shards, depth+1); err != nil {

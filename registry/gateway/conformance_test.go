@@ -18,6 +18,8 @@ import (
 	format "github.com/ipfs/go-ipld-format"
 	"github.com/multiformats/go-multibase"
 
+	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/dag"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry/gateway"
@@ -263,6 +265,17 @@ func TestRangesAndConditions(t *testing.T) {
 			t.Errorf("%s: %d with %d bytes, %s", header, a.status, len(a.body), a.get("Content-Range"))
 		}
 	}
+	// The older profile, whose leaves are no raw blocks.
+	old, err := ingest.Add(t.Context(), files{"f.bin": content}.write(t), ingest.PackStore(h.store), ingest.AddOptions{Profile: dag.ProfileV0_2015})
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldURL := strings.Replace(url, r.Root.String(), old.Root.String(), 1)
+	for range 2 {
+		if a := ask(t, "GET", oldURL+"/f.bin", "Range: bytes=262000-1800000"); a.status != 206 || string(a.body) != content[262000:1800001] {
+			t.Errorf("a range of dag-pb leaves: %d with %d bytes", a.status, len(a.body))
+		}
+	}
 	// Several at once.
 	a := ask(t, "GET", url+"/f.bin", "Range: bytes=0-4,1048574-1048577,-3")
 	ctype, params, err := mime.ParseMediaType(a.get("Content-Type"))
@@ -491,6 +504,54 @@ func TestDenylistHolds(t *testing.T) {
 	until(200)
 	if _, err := gateway.New(h.reg, h.store, gateway.Options{Denylist: filepath.Join(t.TempDir(), "none")}); err == nil {
 		t.Error("a denylist that is not there is no error")
+	}
+}
+
+// TestBounds: what strangers can make large has an end.
+func TestBounds(t *testing.T) {
+	h := newHome(t)
+	m := newMemory()
+	leaf := m.file(t, "x", 100, 3, true, false)
+	many := make(map[string]format.Node)
+	for i := range 10_001 {
+		many[fmt.Sprintf("%05d", i)] = leaf
+	}
+	wide := m.directory(t, many, true)
+	url := serve(t, gatewayOver(h, m)) + "/ipfs/"
+	want{200, nil, "more than 10000 entries"}.check(t, "page of a wide directory", ask(t, "GET", url+wide.Cid().String()+"/"))
+	want{200, nil, "x"}.check(t, "a file in it", ask(t, "GET", url+wide.Cid().String()+"/07777"))
+	// The nodes that are kept are bounded, whoever asks for what.
+	small := h.gateway(gateway.Options{Blocks: m})
+	handler := small.Public(true)
+	for i := range 400 {
+		entries := make(map[string]format.Node)
+		for j := range 1000 {
+			entries[fmt.Sprintf("%d-%d", i, j)] = leaf
+		}
+		d := m.directory(t, entries, false)
+		if rec, _ := (call{"GET", "/ipfs/" + d.Cid().String() + fmt.Sprintf("/%d-1", i), http.Header{}}).do(handler); rec.Code != 200 {
+			t.Fatal(rec.Code)
+		}
+		if n := gateway.KeptNodes(small); n > gateway.MaxNodes {
+			t.Fatalf("%d bytes of nodes are kept", n)
+		}
+	}
+	if n := gateway.KeptNodes(small); n < gateway.MaxNodes/2 {
+		t.Fatalf("only %d bytes of nodes are kept: the bound was not tried", n)
+	}
+	// CARs that remember too much are refused, and give back what they held.
+	give := gateway.TakeCARBlocks(small)
+	if rec, _ := (call{"GET", "/ipfs/" + wide.Cid().String() + "?format=car", http.Header{}}).do(handler); rec.Code != 503 {
+		t.Errorf("a CAR beyond the bound: %d", rec.Code)
+	}
+	give()
+	for range 3 {
+		if rec, cut := (call{"GET", "/ipfs/" + wide.Cid().String() + "?format=car", http.Header{}}).do(handler); rec.Code != 200 || cut {
+			t.Errorf("a CAR within the bound: %d, %t", rec.Code, cut)
+		}
+	}
+	if left := gateway.CARBlocks(small); left != gateway.MaxCARBlocks {
+		t.Errorf("%d blocks were not given back", gateway.MaxCARBlocks-left)
 	}
 }
 

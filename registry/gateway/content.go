@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,13 +38,12 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 	w := newSealed(rw, g.o.Stall, o.root.Defined())
 	defer w.done()
 	h := w.Header()
-	for k, v := range cors {
-		h[k] = v
-	}
+	maps.Copy(h, cors)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
 		h.Set("Allow", allow)
+		maps.Copy(h, corsAsked)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	default:
@@ -168,21 +168,27 @@ const (
 	maxURI = 8192
 )
 
-// cors are the headers that let pages of any origin read answers. No cookie
-// travels with them.
-var cors = func() http.Header {
-	h := make(http.Header)
-	take := func(w http.ResponseWriter, _ *http.Request) {
-		for k, v := range w.Header() {
-			h[k] = v
-		}
-	}
+// cors are the headers that let pages of any origin read answers; corsAsked are
+// those of the answer to the question whether they may. No cookie travels with
+// either.
+var cors, corsAsked = func() (always, asked http.Header) {
+	all := make(http.Header)
+	take := func(w http.ResponseWriter, _ *http.Request) { maps.Copy(all, w.Header()) }
 	boxo.NewHeaders(map[string][]string{
 		"Access-Control-Allow-Methods": {allow},
 		"Access-Control-Expose-Headers": {"Accept-Ranges", "Content-Disposition", "Content-Usage", "Etag", "Link", "Tdm-Policy",
 			"Tdm-Reservation", "X-Request-Id"},
 	}).ApplyCors().Wrap(http.HandlerFunc(take)).ServeHTTP(blank{make(http.Header)}, nil)
-	return h
+	always, asked = make(http.Header), make(http.Header)
+	for k, v := range all {
+		list := []string{strings.Join(v, ", ")}
+		if strings.HasPrefix(k, "Access-Control-Allow-") && k != "Access-Control-Allow-Origin" {
+			asked[k] = list
+		} else {
+			always[k] = list
+		}
+	}
+	return always, asked
 }()
 
 // refuse returns an error for what is not offered: withdrawn, or on the denylist.
@@ -262,9 +268,10 @@ func (g *Gateway) general(c boxo.Config) http.Handler {
 }
 
 const (
-	// maxConcurrent bounds the requests for data that a face works on at once.
-	// Each holds at most three blocks of two MiB.
-	maxConcurrent = 256
+	// maxConcurrent bounds the requests for data that a face works on at once:
+	// many, because slow readers are among them. One for a file or block holds a
+	// slice of it, so they hold 256 MiB at the very most.
+	maxConcurrent = 2048
 	// maxDuration bounds one answer of boxo: it knows no way to have none.
 	maxDuration = 7 * 24 * time.Hour
 )

@@ -184,10 +184,9 @@ func (d *denyRules) denies(c cid.Cid, path string) bool {
 	if d == nil {
 		return false
 	}
-	key := string(c.Hash())
-	denied := d.cids[key]
+	denied := d.cids[string(c.Hash())]
 	if path != "" {
-		for _, r := range d.paths[key] { // the last rule that fits decides
+		for _, r := range d.paths[string(c.Hash())] { // the last rule that fits decides
 			if r.whole && r.path == path || !r.whole && strings.HasPrefix(path, r.path) {
 				denied = !r.allow
 			}

@@ -13,6 +13,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gabriel-vasile/mimetype"
 	"github.com/ipfs/go-cid"
@@ -41,14 +42,14 @@ func (g *content) block(w *sealed, r *http.Request, q *request, c cid.Cid) {
 		h.Set("Content-Location", location(r.URL.Path, q, "raw"))
 	}
 	g.deliver(w, r, size, `"`+c.String()+`.raw"`, func(ctx context.Context, s span) (source, error) {
-		b, err := g.guard.Block(ctx, c)
-		if err == nil && uint64(len(b)) != size {
-			err = fault.New(fault.Unverified, "the block %s has %d bytes, not %d", c, len(b), size)
+		p, err := g.guard.piece(ctx, c)
+		if err == nil && p.n != size {
+			err = fault.New(fault.Unverified, "the block %s has %d bytes, not %d", c, p.n, size)
 		}
 		if err != nil {
 			return nil, err
 		}
-		return &bytesSource{b: b[s.off : s.off+s.n]}, nil
+		return sourceOf(p.cut(s.off, s.off+s.n)), nil
 	})
 }
 
@@ -161,25 +162,76 @@ func disposition(how, name string) string {
 	return how + `; filename="` + url.PathEscape(strings.Map(asciiOnly, name)) + `"; filename*=UTF-8''` + url.PathEscape(name)
 }
 
+// A piece is a run of bytes: b, or n bytes of r from off on.
+type piece struct {
+	b      []byte
+	r      io.ReaderAt
+	off, n uint64
+}
+
+// cut returns the bytes of p from from to before to.
+func (p piece) cut(from, to uint64) piece {
+	if p.r == nil {
+		p.b = p.b[from:to]
+	}
+	return piece{p.b, p.r, p.off + from, to - from}
+}
+
 // A source hands out bytes in order. next returns io.EOF after the last; what
-// it returned before is valid until then.
+// it returned is valid until the next call of next or close.
 type source interface {
 	next() ([]byte, error)
 	close()
 }
 
-type bytesSource struct{ b []byte }
+var buffers = sync.Pool{New: func() any { return new([slice]byte) }}
 
-func (s *bytesSource) next() ([]byte, error) {
-	if s.b == nil {
-		return nil, io.EOF
+// pieces is a source of what more returns, until that is false.
+type pieces struct {
+	now  piece
+	more func() (piece, bool, error)
+	stop func()
+	buf  *[slice]byte
+}
+
+func sourceOf(p piece) *pieces {
+	return &pieces{now: p, more: func() (piece, bool, error) { return piece{}, false, nil }, stop: func() {}}
+}
+
+func (s *pieces) next() ([]byte, error) {
+	for s.now.n == 0 {
+		p, ok, err := s.more()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, io.EOF
+		}
+		s.now = p
 	}
-	b := s.b
-	s.b = nil
+	if s.now.r == nil {
+		b := s.now.b
+		s.now = piece{}
+		return b, nil
+	}
+	if s.buf == nil {
+		s.buf = buffers.Get().(*[slice]byte)
+	}
+	b := s.buf[:min(slice, s.now.n)]
+	if _, err := s.now.r.ReadAt(b, int64(s.now.off)); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	s.now.off, s.now.n = s.now.off+uint64(len(b)), s.now.n-uint64(len(b))
 	return b, nil
 }
 
-func (s *bytesSource) close() {}
+func (s *pieces) close() {
+	s.stop()
+	if s.buf != nil {
+		buffers.Put(s.buf)
+		s.buf = nil
+	}
+}
 
 // deliver sends a representation of size bytes: all of it, a range, or several,
 // or none if what the request knows of it is current. The first bytes are read,
@@ -227,7 +279,7 @@ func (g *content) deliver(w *sealed, r *http.Request, size uint64, etag string, 
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	var src source = &bytesSource{}
+	var src source = sourceOf(piece{})
 	if spans[0].n > 0 {
 		var err error
 		if src, err = open(r.Context(), spans[0]); err != nil {
@@ -385,11 +437,12 @@ func current(r *http.Request, etag string) bool {
 }
 
 // open returns a range of a file. A range that lies in one block is read at
-// once. For a longer one the blocks are read one ahead of whoever takes them.
+// once. For a longer one the blocks are found, and verified if they were not,
+// one ahead of whoever takes them.
 func (g *content) open(ctx context.Context, c cid.Cid, s span) (source, error) {
 	if c.Prefix().Codec == cid.Raw {
-		b, err := g.leaf(ctx, unixfs.Leaf{CID: c}, s)
-		return &bytesSource{b}, err
+		p, err := g.leaf(ctx, unixfs.Leaf{CID: c}, s)
+		return sourceOf(p), err
 	}
 	var leaves []unixfs.Leaf
 	enough := errors.New("enough")
@@ -403,40 +456,53 @@ func (g *content) open(ctx context.Context, c cid.Cid, s span) (source, error) {
 	case err != nil && !errors.Is(err, enough):
 		return nil, err
 	case ok && len(leaves) == 1:
-		b, err := g.leaf(ctx, leaves[0], s)
-		return &bytesSource{b}, err
+		p, err := g.leaf(ctx, leaves[0], s)
+		return sourceOf(p), err
 	}
 	if err := g.denied(ctx, c, s); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	a := &ahead{pieces: make(chan []byte, 1), cancel: cancel}
-	hand := func(b []byte) error {
+	ready := make(chan piece, 1)
+	hand := func(p piece) error {
 		select {
-		case a.pieces <- b:
+		case ready <- p:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+	var failed error // set before ready is closed
 	go func() {
-		defer close(a.pieces)
+		defer close(ready)
 		sent := uint64(0)
 		whole, err := unixfs.PlanRange(ctx, g.guard, c, s.off, s.off+s.n, func(l unixfs.Leaf) error {
-			b, err := g.leaf(ctx, l, s)
+			p, err := g.leaf(ctx, l, s)
 			if err != nil {
 				return err
 			}
-			sent += uint64(len(b))
-			return hand(b)
+			sent += p.n
+			return hand(p)
 		})
 		if err == nil && !whole {
 			// Bytes in inner nodes: rare, and read in order.
-			err = unixfs.ReadRange(ctx, g.guard, c, s.off+sent, s.n-sent, hand)
+			err = unixfs.ReadRange(ctx, g.guard, c, s.off+sent, s.n-sent, func(b []byte) error { return hand(piece{b: b, n: uint64(len(b))}) })
 		}
-		a.err = err
+		failed = err
 	}()
-	return a, nil
+	more := func() (piece, bool, error) {
+		p, ok := <-ready
+		if !ok {
+			return p, false, failed
+		}
+		return p, true, nil
+	}
+	stop := func() { // ends the goroutine and waits for it
+		cancel()
+		for range ready {
+		}
+	}
+	return &pieces{more: more, stop: stop}, nil
 }
 
 // denied looks at the blocks of a range before the first of it is sent, when
@@ -450,50 +516,46 @@ func (g *content) denied(ctx context.Context, c cid.Cid, s span) error {
 }
 
 // leaf returns the bytes of a leaf that lie in a range.
-func (g *content) leaf(ctx context.Context, l unixfs.Leaf, s span) ([]byte, error) {
-	b, err := g.guard.Block(ctx, l.CID)
+func (g *content) leaf(ctx context.Context, l unixfs.Leaf, s span) (p piece, err error) {
+	if l.CID.Prefix().Codec == cid.Raw {
+		p, err = g.guard.piece(ctx, l.CID)
+	} else {
+		p, err = g.pbLeaf(ctx, l.CID)
+	}
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	if l.CID.Prefix().Codec != cid.Raw {
-		if b, err = unixfs.Data(l.CID, b); err != nil {
-			return nil, fault.Mark(fault.Unverified, err)
-		}
+	if l.Known && p.n != l.Size {
+		return p, fault.New(fault.Unverified, "block %s has %d bytes of a file, its parent claims %d", l.CID, p.n, l.Size)
 	}
-	if l.Known && uint64(len(b)) != l.Size {
-		return nil, fault.New(fault.Unverified, "block %s has %d bytes of a file, its parent claims %d", l.CID, len(b), l.Size)
-	}
-	from, to := uint64(0), uint64(len(b))
+	from, to := uint64(0), p.n
 	if s.off > l.Off {
 		from = min(s.off-l.Off, to)
 	}
 	if end := s.off + s.n; end < l.Off+to {
 		to = max(end, l.Off) - l.Off
 	}
-	return b[from:max(to, from)], nil
+	return p.cut(from, max(to, from)), nil
 }
 
-// ahead is a source that a goroutine fills. err is set before pieces is closed.
-type ahead struct {
-	pieces chan []byte
-	err    error
-	cancel context.CancelFunc
-}
-
-func (a *ahead) next() ([]byte, error) {
-	b, ok := <-a.pieces
-	if ok {
-		return b, nil
+// pbLeaf returns the bytes of a file in a dag-pb leaf, which lie in one run
+// somewhere in the block.
+func (g *content) pbLeaf(ctx context.Context, c cid.Cid) (piece, error) {
+	b, err := g.guard.Block(ctx, c)
+	if err != nil {
+		return piece{}, err
 	}
-	if a.err != nil {
-		return nil, a.err
+	data, err := unixfs.Data(c, b)
+	if err != nil {
+		return piece{}, fault.Mark(fault.Unverified, err)
 	}
-	return nil, io.EOF
-}
-
-// close ends the goroutine and waits for it.
-func (a *ahead) close() {
-	a.cancel()
-	for range a.pieces {
+	if len(data) < slice {
+		return whole(data), nil
 	}
+	p, err := g.guard.piece(ctx, c)
+	if err != nil {
+		return p, err
+	}
+	at := uint64(bytes.Index(b, data)) // an equal run is as good
+	return p.cut(at, at+uint64(len(data))), nil
 }

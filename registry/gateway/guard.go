@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/ipfs/boxo/blockstore"
@@ -30,7 +31,8 @@ const (
 // denylist names, and keeps decoded nodes. It is unixfs.Blocks and unixfs.Nodes.
 type guard struct {
 	blocks.Reader
-	deny *denylist
+	deny    *denylist
+	reading chan struct{}
 
 	mu     sync.Mutex
 	nodes  map[cid.Cid]*list.Element
@@ -44,7 +46,7 @@ type kept struct {
 }
 
 func newGuard(r blocks.Reader, deny *denylist) *guard {
-	return &guard{Reader: r, deny: deny, nodes: make(map[cid.Cid]*list.Element), recent: list.New()}
+	return &guard{Reader: r, deny: deny, reading: make(chan struct{}, maxReading), nodes: make(map[cid.Cid]*list.Element), recent: list.New()}
 }
 
 // inline returns the block that a CID with an identity hash is.
@@ -68,6 +70,37 @@ func (g *guard) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	}
 	return g.Reader.Block(ctx, c)
 }
+
+// openBlock is a Reader's ability to hand out a verified block in parts.
+type openBlock interface {
+	OpenBlock(ctx context.Context, c cid.Cid) (r io.ReaderAt, size int64, err error)
+}
+
+// piece returns the bytes of a file in the leaf c, to be read in parts: from
+// where they lie if the Reader can, so that whoever takes them slowly holds no
+// block in memory. Few large blocks at a time are read to be verified.
+func (g *guard) piece(ctx context.Context, c cid.Cid) (piece, error) {
+	o, ok := g.Reader.(openBlock)
+	if _, in, _ := inline(c); in || !ok {
+		b, err := g.Block(ctx, c)
+		return whole(b), err
+	}
+	if err := g.deny.block(c); err != nil {
+		return piece{}, err
+	}
+	select {
+	case g.reading <- struct{}{}:
+		defer func() { <-g.reading }()
+	case <-ctx.Done():
+		return piece{}, context.Cause(ctx)
+	}
+	r, n, err := o.OpenBlock(ctx, c)
+	return piece{r: r, n: uint64(n)}, err
+}
+
+// maxReading bounds the blocks that are read at a time to be verified: 64 MiB of
+// usual ones, 128 MiB at the most.
+const maxReading = 64
 
 func (g *guard) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 	if err := g.deny.block(c); err != nil {

@@ -36,9 +36,9 @@ type Options struct {
 	DenylistEvery time.Duration
 	// Withdrawn says what its publisher has withdrawn; nil means nothing.
 	Withdrawn Withdrawals
-	// Stall is how long a reader may take for a slice of 256 KiB before its
-	// connection is cut; default 30 s, so the slowest reader gets some 9 KiB/s. No
-	// transfer is cut for its length.
+	// Stall is how long a reader may take for a slice of 128 KiB before its
+	// connection is cut; default 30 s, so the slowest reader gets some 4 KiB/s. No
+	// transfer is cut for its length. Below 0, whoever is in front sees to that.
 	Stall time.Duration
 }
 

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// slice is how much is written before the deadline moves on.
-const slice = 256 << 10
+// slice is how much is written before the deadline moves on, and how much of a
+// file a request holds in memory.
+const slice = 128 << 10
 
 // A sealed writer is what every answer with somebody's data passes. Before the
 // first byte it sees to it that nothing of it runs in this server's origin or
@@ -33,7 +34,7 @@ func (w *sealed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 const (
 	policyOwn    = "sandbox allow-downloads; default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'none'; frame-ancestors 'self'"
 	policyShared = "sandbox allow-downloads; default-src 'none'; frame-ancestors 'none'"
-	policyPage   = "sandbox allow-downloads; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+	policyPage   = "sandbox allow-downloads; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 )
 
 // active reports whether a browser may run what a media type holds.
@@ -83,9 +84,10 @@ func (w *sealed) Write(p []byte) (n int, err error) {
 	}
 	for {
 		part := p[n:min(len(p), n+slice)]
-		// A writer that knows no deadlines is a test's.
-		w.control.SetWriteDeadline(time.Now().Add(w.stall))
-		w.deadline = true
+		if w.stall > 0 {
+			w.control.SetWriteDeadline(time.Now().Add(w.stall)) // a writer that knows none is a test's
+			w.deadline = true
+		}
 		m, err := w.ResponseWriter.Write(part)
 		n += m
 		if err != nil || n == len(p) {

@@ -112,6 +112,7 @@ type Store struct {
 	poison   atomic.Pointer[error]
 	verified sync.Map // place -> struct{}, in mode Once
 	damaged  atomic.Int64
+	large    frameSet // verified by OpenBlock since their pack was opened
 
 	records recordQueue
 }
