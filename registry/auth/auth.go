@@ -177,6 +177,10 @@ func New(o Options) (*Auth, error) {
 	return a, nil
 }
 
+// Begins is when the Auth starts to take signatures: at most a second after it
+// was made. What was signed before may have been used before.
+func (a *Auth) Begins() time.Time { return a.start }
+
 // errCredentials is the one answer to credentials that do not hold.
 var errCredentials = fault.New(fault.Unauthenticated, "the credentials do not hold")
 

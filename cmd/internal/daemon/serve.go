@@ -123,6 +123,12 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 		return err
 	}
 	defer os.Remove(SocketPath(h.Dir))
+	if h.auth != nil {
+		// Nobody is told the address while signatures made now are refused.
+		if err := pause(ctx, time.Until(h.auth.Begins())); err != nil {
+			return nil // told to stop before it began
+		}
+	}
 
 	// Three ends: ctx tells that it is time, public stops the strangers'
 	// listeners, inside those of operators and owner.
