@@ -190,6 +190,9 @@ func (a *Auth) Middleware(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		// A copy: the server looks at its own request's body when it answers early,
+		// and must find the one that it knows.
+		r = r.WithContext(r.Context())
 		c, known, err := a.caller(r)
 		if err != nil {
 			if errors.Is(err, fault.Busy) {

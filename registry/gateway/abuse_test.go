@@ -97,6 +97,19 @@ func TestAbuse(t *testing.T) {
 	}
 }
 
+// TestExpect: a refusal before the body does not ask for it.
+func TestExpect(t *testing.T) {
+	addr, _ := abused(t)
+	for _, target := range []string{"/v1/entries", "/nothing"} {
+		conn := connect(t, addr)
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n", target)
+		b, err := io.ReadAll(conn) // the server closes: it cannot tell a body from the next request
+		if err != nil || bytes.Contains(b, []byte("100 Continue")) || !bytes.HasPrefix(b, []byte("HTTP/1.1 40")) {
+			t.Errorf("%s: %q, %v", target, b, err)
+		}
+	}
+}
+
 // TestPipelining: requests that come in one piece are answered in their order.
 func TestPipelining(t *testing.T) {
 	addr, _ := abused(t)

@@ -1,69 +1,55 @@
 package gateway
 
 import (
-	"log/slog"
-	"maps"
-	"net/http"
-	"reflect"
-	"slices"
+	"io"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/ipfs/go-cid"
 )
 
-// Front puts the front for strangers before a mux, as Public does, for tests
-// that need no registry behind it. dropped returns a counter's value by scope.
-func Front(o FrontOptions, mux *http.ServeMux, log *slog.Logger) (h http.Handler, metrics *prometheus.Registry, err error) {
-	metrics = prometheus.NewRegistry()
-	f, err := newFront(o, newInstruments(metrics), log)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f.wrap("public", nowhere{}, mux, true), metrics, nil
+// What fuzz targets and laws look at from outside.
+
+// DenyRules is a parsed denylist.
+type DenyRules struct{ r *denyRules }
+
+// ParseDenylist reads a denylist.
+func ParseDenylist(r io.Reader) (DenyRules, error) {
+	d, err := parseDenylist(r)
+	return DenyRules{d}, err
 }
 
-// Patterns returns the patterns that the owner's face has registered, and what
-// the public one has, as the muxes hold them. It is called after TakeWrites.
-func (g *Gateway) Patterns() (private, public []string) {
-	mux := g.mux()
-	strangers := g.mux()
-	if g.writes != nil {
-		g.writes.Register(strangers)
+// Denies says whether a path below a CID is denied by a rule about it alone.
+func (d DenyRules) Denies(c cid.Cid, path string) bool { return d.r.denies(c, path) }
+
+// ParseRanges returns the offsets and lengths of a Range header.
+func ParseRanges(header string, size uint64) (out [][2]uint64, err error) {
+	spans, err := parseRanges(header, size)
+	for _, s := range spans {
+		out = append(out, [2]uint64{s.off, s.n})
 	}
-	public = patterns(strangers)
-	g.api.RegisterPrivate(mux, g.store)
-	return patterns(mux), public
+	return out, err
 }
 
-// patterns digs the patterns out of a mux: there is no other way to them, and a
-// list of our own would be one more that can be wrong.
-func patterns(mux *http.ServeMux) []string {
-	found := make(map[string]bool)
-	var walk func(v reflect.Value)
-	walk = func(v reflect.Value) {
-		switch v.Kind() {
-		case reflect.Pointer, reflect.Interface:
-			if v.Type() == reflect.TypeFor[http.Handler]() || v.IsNil() {
-				return
-			}
-			if v.Kind() == reflect.Pointer && v.Type().Elem().Name() == "pattern" {
-				found[v.Elem().FieldByName("str").String()] = true
-				return
-			}
-			walk(v.Elem())
-		case reflect.Struct:
-			for i := range v.NumField() {
-				walk(v.Field(i))
-			}
-		case reflect.Slice:
-			for i := range v.Len() {
-				walk(v.Index(i))
-			}
-		case reflect.Map:
-			for i := v.MapRange(); i.Next(); {
-				walk(i.Value())
-			}
-		}
-	}
-	walk(reflect.ValueOf(mux).Elem())
-	return slices.Sorted(maps.Keys(found))
+// MaxRanges is maxRanges.
+const MaxRanges = maxRanges
+
+// The bounds, and what is held of them.
+const (
+	MaxNodes     = maxNodes
+	MaxCARBlocks = maxCARBlocks
+)
+
+// KeptNodes is about how many bytes of decoded nodes are kept.
+func KeptNodes(g *Gateway) int {
+	g.guard.mu.Lock()
+	defer g.guard.mu.Unlock()
+	return g.guard.memory
+}
+
+// CARBlocks is how many blocks CARs may still remember.
+func CARBlocks(g *Gateway) int { return int(g.carBlocks.Load()) }
+
+// TakeCARBlocks takes them all; the function that it returns gives them back.
+func TakeCARBlocks(g *Gateway) func() {
+	n := g.carBlocks.Swap(0)
+	return func() { g.carBlocks.Add(n) }
 }

@@ -137,6 +137,9 @@ func (f *front) wrap(face string, data place, mux *http.ServeMux, strangers bool
 				body.pace = newPace(f.limits.MinRate, f.limits.Grace)
 			}
 			defer body.finish()
+			// A copy: net/http looks at its own request's body when it answers early,
+			// and must find the one that it knows, for Expect: 100-continue.
+			r = r.WithContext(r.Context())
 			r.Body = body
 		}
 		f.origins.headers(w.Header(), r)

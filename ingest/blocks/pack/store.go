@@ -111,8 +111,8 @@ type Store struct {
 
 	poison   atomic.Pointer[error]
 	verified sync.Map // place -> struct{}, in mode Once
-	large    frameSet // verified by OpenBlock since their pack was opened
 	damaged  atomic.Int64
+	large    frameSet // verified by OpenBlock since their pack was opened
 
 	records recordQueue
 }
