@@ -388,6 +388,26 @@ func TestQuotaBytes(t *testing.T) {
 	}
 }
 
+// All owners together declare no more than the server can remember.
+func TestLimits(t *testing.T) {
+	s := newSite(t, func(o *upload.Options) { o.Limits = upload.Limits{Shards: 3} })
+	mine := newMemory()
+	two := func(who string) wire.OpenUpload {
+		d := newDataset(t, mine, who, "iris", "1.0.0", map[string]string{"a": who}, nil)
+		return d.declare(t, d.car(t, d.closure[:2]...), d.car(t, d.closure[2:]...))
+	}
+	u := s.open("ana", two("ana")).upload(t)
+	if a := s.open("ben", two("ben")); a.status != 429 {
+		t.Errorf("four shards of three: %d %s", a.status, a.body)
+	}
+	if a := s.do("ana", "DELETE", "/v1/uploads/"+u.ID, nil, nil); a.status != 204 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := s.open("ben", two("ben")); a.status != 201 {
+		t.Errorf("once there is room: %d %s", a.status, a.body)
+	}
+}
+
 // A full disk refuses uploads and nothing else; once there is room they go on.
 func TestFullDisk(t *testing.T) {
 	var mu sync.Mutex
@@ -558,8 +578,8 @@ func TestSweep(t *testing.T) {
 			}
 		}
 	})
-	if left := s.files(); len(left) != 1 {
-		t.Errorf("left: %q, want one record", left)
+	if left := s.files(); len(left) != 2 {
+		t.Errorf("left: %q, want a record and its envelope", left)
 	}
 }
 
@@ -595,6 +615,33 @@ func TestResume(t *testing.T) {
 	}
 	if _, err := os.Stat(o.StateFile); err == nil {
 		t.Error("the state file is still there")
+	}
+}
+
+// A statement that the log would reject leaves neither a state file nor an upload:
+// the name has a version already, which another statement made.
+func TestPushConflict(t *testing.T) {
+	s := newSite(t, nil)
+	mine := newMemory()
+	s.push("ana", newDataset(t, mine, "ana", "iris", "1.0.0", map[string]string{"a": "1"}, nil))
+	d := newDataset(t, mine, "ana", "iris", "1.0.0", map[string]string{"a": "2"}, nil)
+	o := d.options()
+	o.StateFile = filepath.Join(t.TempDir(), "push.json")
+	if _, err := s.client("ana").Push(t.Context(), o); !errors.Is(err, fault.Conflict) {
+		t.Fatalf("%v, want conflict", err)
+	}
+	if _, err := os.Stat(o.StateFile); err == nil {
+		t.Error("the state file is still there")
+	}
+	for _, c := range d.closure {
+		if b, _ := mine.Block(t.Context(), c); string(b) == "2" {
+			if ok, err := s.store.Has(t.Context(), c); ok || err != nil {
+				t.Errorf("a block that nobody registered is in the store: %v", err)
+			}
+		}
+	}
+	if left := s.files(); len(left) != 2 {
+		t.Errorf("left: %q, want the record of the first push and its envelope", left)
 	}
 }
 

@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/config"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
@@ -54,13 +51,9 @@ func (w *writeFlags) addTokens(c *config.Write) error {
 	if w.tokens == "" {
 		return nil
 	}
-	b, err := auditing.ReadBounded(w.tokens, maxTokens)
+	list, err := readTokens(w.tokens)
 	if err != nil {
-		return fmt.Errorf("--tokens: %w", err)
-	}
-	var list []tokenJSON
-	if err := json.Unmarshal(b, &list); err != nil {
-		return fault.New(fault.Invalid, "--tokens %s: %w", w.tokens, err)
+		return err
 	}
 	for _, t := range list {
 		c.Tokens = append(c.Tokens, config.Token(t))

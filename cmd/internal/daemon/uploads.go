@@ -14,8 +14,9 @@ import (
 	"github.com/cairn-registry/cairn/registry/upload"
 )
 
-// policy is who may write, as the config says.
-func policy(c config.Write) (auth.Policy, error) {
+// Policy is who may write, as the config says. What it does not say well is
+// fault.Invalid.
+func Policy(c config.Write) (auth.Policy, error) {
 	var p auth.Policy
 	if c.Mode != "off" {
 		p.Write = auth.Mode(c.Mode)
@@ -41,7 +42,7 @@ func policy(c config.Write) (auth.Policy, error) {
 
 // openAuth makes what finds out who sends a request, if anybody may write.
 func (h *Home) openAuth() error {
-	p, err := policy(h.Config.Write)
+	p, err := Policy(h.Config.Write)
 	if err != nil || p.Write == auth.Closed {
 		return err
 	}
