@@ -43,6 +43,7 @@ type Gateway struct {
 	metrics *prometheus.Registry
 	front   *front
 	hub     *hub.Hub
+	routing http.Handler                          // nil: who provides a block is not answered
 	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
 
 	// carBlocks are what CARs on their way may still remember.
@@ -111,6 +112,13 @@ func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes
 // called before Public and Private.
 func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
 
+// TakeRouting adds a handler for /routing/v1, the Delegated Routing V1 HTTP API, to
+// the public face. It is called before Public.
+func (g *Gateway) TakeRouting(h http.Handler) { g.routing = h }
+
+// Registerer is where whoever is mounted here counts what it does.
+func (g *Gateway) Registerer() prometheus.Registerer { return g.metrics }
+
 // Public returns the handler for strangers: it only reads, unless TakeWrites was
 // called. On a loopback
 // listener, files and directory pages are served beside blocks and CARs, on any
@@ -124,6 +132,9 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 	mux := g.mux()
 	if g.writes != nil {
 		g.writes.Register(mux)
+	}
+	if g.routing != nil {
+		mux.Handle("/routing/v1/", g.routing)
 	}
 	return g.front.wrap("public", g.content("public", hosts, loopback), mux, true)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,8 @@ type serveOptions struct {
 	set             []string
 	printConfig     bool
 	writes          writeFlags
+	p2p             bool
+	p2pListen       []string
 }
 
 func newServe(env *Env) *cobra.Command {
@@ -30,7 +33,8 @@ func newServe(env *Env) *cobra.Command {
 		Long: `serve answers anyone who can reach its addresses: blocks, CARs and files under
 /ipfs, the log under /checkpoint and /tile, questions under /v1, which
 /v1/openapi.json describes. Standard output has the URL of each address, a line
-each; requests are logged on standard error. Files are served on loopback
+each, and with --p2p the multiaddresses for IPFS peers after them; requests are
+logged on standard error. Files are served on loopback
 addresses, and on the origins of gateway.hosts. Strangers only read, unless
 --write says who may upload.
 
@@ -52,6 +56,7 @@ signal ends the process at once.`,
   cairn serve --listen :443 --set tls.acme.domains=registry.example.org --set tls.acme.email=ops@example.org
   cairn serve --write allowlist --allow did:key:z6Mk… --public-url https://registry.example.org
   cairn serve --listen unix:/run/cairn/http.sock --set trustedProxies=unix
+  cairn serve --p2p --p2p-listen /ip4/0.0.0.0/tcp/4001
   cairn serve --print-config > ~/.cairn/config.yaml
   curl --unix-socket ~/.cairn/cairn.sock http://home/metrics`,
 		Args: exactly(0, "no arguments"),
@@ -62,6 +67,8 @@ signal ends the process at once.`,
 	f.StringSliceVar(&o.admin, "admin", nil, "`address` for metrics, health and profiles (repeatable; default: the config's, else none)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate `file`, PEM, for HTTPS")
 	f.StringVar(&o.tlsKey, "tls-key", "", "private key `file` of the certificate")
+	f.BoolVar(&o.p2p, "p2p", false, "serve blocks to IPFS peers by bitswap")
+	f.StringSliceVar(&o.p2pListen, "p2p-listen", nil, "`multiaddress` to listen on for peers (repeatable; default: the config's, else /ip4/0.0.0.0/tcp/4001)")
 	o.writes.register(c)
 	f.StringArrayVar(&o.set, "set", nil, "a `KEY=VALUE` of the config, lists with commas (repeatable)")
 	f.BoolVar(&o.printConfig, "print-config", false, "print the settings in force, with comments, and exit")
@@ -81,6 +88,8 @@ func (o *serveOptions) settings(c *cobra.Command) []config.Setting {
 		{"admin", "admin.listen", strings.Join(o.admin, ",")},
 		{"tls-cert", "tls.certFile", o.tlsCert},
 		{"tls-key", "tls.keyFile", o.tlsKey},
+		{"p2p", "p2p.enabled", strconv.FormatBool(o.p2p)},
+		{"p2p-listen", "p2p.listen", strings.Join(o.p2pListen, ",")},
 	} {
 		if c.Flags().Changed(f.flag) {
 			all = append(all, config.Setting{Key: f.key, Value: f.value})

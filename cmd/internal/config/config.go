@@ -47,8 +47,11 @@ type Config struct {
 	Admin          Admin     `yaml:"admin" doc:"metrics, health and profiles for operators"`
 	TLS            TLS       `yaml:"tls" doc:"HTTPS on every TCP address of listen; without it cairn speaks plain HTTP, for a reverse proxy or this machine"`
 	Gateway        Gateway   `yaml:"gateway" doc:"how data is served"`
+	TermsPolicy    string    `yaml:"termsPolicy" default:"warn" oneof:"warn|refuse|off" doc:"what becomes of a version whose terms contradict those of its sources: it is recorded with a warning, or refused, or nothing is compared"`
 	Write          Write     `yaml:"write" doc:"who may write over the addresses of listen"`
 	Uploads        Uploads   `yaml:"uploads" doc:"what one key, or one token without a key, may hold"`
+	Hub            Hub       `yaml:"hub" doc:"uploads by clients of the Hugging Face Hub: taken when a token of write.tokens names a custodial key"`
+	P2P            P2P       `yaml:"p2p" doc:"the IPFS peer network: blocks by bitswap, over TCP; off unless enabled"`
 	Limits         Limits    `yaml:"limits" doc:"what strangers are held to; 0 is no limit where nothing else is said"`
 	CORS           CORS      `yaml:"cors" doc:"what pages of other web sites may do"`
 	AccessLog      AccessLog `yaml:"accessLog" doc:"a line per request: no query, no header, no token; the client's network, not its address"`
@@ -112,6 +115,24 @@ type Uploads struct {
 	AllStagedBytes Bytes    `yaml:"allStagedBytes" default:"4TiB" min:"1" doc:"declared by everybody's open uploads together"`
 	Lease          Duration `yaml:"lease" default:"24h" min:"1m" max:"8760h" doc:"how long an upload is kept without a request of its owner"`
 	Shards         int      `yaml:"shards" default:"32" min:"1" max:"4096" unit:"shards" doc:"that come in at once, each in less than 4 MiB of memory"`
+}
+
+// Hub is hub.Limits.
+type Hub struct {
+	StagedBytes Bytes    `yaml:"stagedBytes" default:"64GiB" min:"1" doc:"that one token may have sent and not committed"`
+	StagedFiles int      `yaml:"stagedFiles" default:"20000" min:"1" max:"1000000" unit:"files" doc:"that one token may have sent and not committed"`
+	CommitFiles int      `yaml:"commitFiles" default:"10000" min:"1" max:"1000000" unit:"changes" doc:"of one commit"`
+	CommitBytes Bytes    `yaml:"commitBytes" default:"64GiB" min:"1" doc:"of the files that one commit adds"`
+	Keep        Duration `yaml:"keep" default:"24h" min:"1m" max:"8760h" doc:"how long a file that was sent waits for its commit"`
+}
+
+// P2P is node.Options.
+type P2P struct {
+	Enabled   bool `yaml:"enabled" doc:"serve the blocks of this home to IPFS peers"`
+	Listen    List `yaml:"listen" default:"/ip4/0.0.0.0/tcp/4001" doc:"multiaddresses to listen on for peers"`
+	Announce  List `yaml:"announce" doc:"multiaddresses to tell others instead, when this machine is reached by others"`
+	Peers     List `yaml:"peers" doc:"multiaddresses, ending in /p2p/ID, of peers to stay connected to"`
+	Bootstrap List `yaml:"bootstrap" doc:"peers of a DHT to join, to announce the roots of datasets there; none: no DHT"`
 }
 
 // Limits are those of gateway.Limits and gateway.ServerOptions.

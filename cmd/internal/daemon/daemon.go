@@ -140,13 +140,14 @@ func (h *Home) registryConfig() (registry.Config, error) {
 		probe = func(dir string) error { return h.Probe(dir, signer.Name()) }
 	}
 	return registry.Config{
-		Probe:    probe,
-		Dir:      h.Dir,
-		Blocks:   store,
-		VKey:     vkey,
-		Signer:   signer,
-		Interval: time.Duration(h.Config.CheckpointInterval),
-		Log:      h.Log,
+		Probe:       probe,
+		Dir:         h.Dir,
+		Blocks:      store,
+		VKey:        vkey,
+		Signer:      signer,
+		Interval:    time.Duration(h.Config.CheckpointInterval),
+		TermsPolicy: h.Config.TermsPolicy,
+		Log:         h.Log,
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/ingest/node"
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/registry/gateway"
 	"github.com/cairn-registry/cairn/registry/index"
 )
 
@@ -16,9 +17,15 @@ import (
 // It signs handshakes only: no statement, no checkpoint.
 const peerKey = "peer"
 
-// startPeer puts the home's blocks on the peer network. Its identity is the key
-// "peer" of the home, made when it is not there. o names listeners and peers.
-func (h *Home) startPeer(ctx context.Context, o node.Options) (*node.Node, error) {
+// startPeer puts the home's blocks on the peer network, when the config says so,
+// and lets g tell who asks how to reach it; else it returns nil. The identity is
+// the key "peer" of the home, made when it is not there.
+func (h *Home) startPeer(ctx context.Context, g *gateway.Gateway) (*node.Node, error) {
+	c := h.Config.P2P
+	if !c.Enabled {
+		return nil, nil
+	}
+	o := node.Options{Listen: c.Listen, Announce: c.Announce, Peers: c.Peers, Bootstrap: c.Bootstrap}
 	reg, err := h.Registry(ctx)
 	if err != nil {
 		return nil, err
@@ -46,7 +53,9 @@ func (h *Home) startPeer(ctx context.Context, o node.Options) (*node.Node, error
 					return err
 				}
 				for _, d := range page.Datasets {
-					roots = append(roots, d.Root.Cid)
+					if d.Withdrawn == nil {
+						roots = append(roots, d.Root.Cid)
+					}
 				}
 				if q.After = page.Next; q.After == 0 {
 					return nil
@@ -55,5 +64,13 @@ func (h *Home) startPeer(ctx context.Context, o node.Options) (*node.Node, error
 		})
 		return roots, err
 	}
-	return node.New(ctx, o)
+	n, err := node.New(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	g.TakeRouting(n.RoutingHandler(func(ctx context.Context, c cid.Cid) bool {
+		_, err := store.Size(ctx, c)
+		return err == nil
+	}, g.Registerer()))
+	return n, nil
 }

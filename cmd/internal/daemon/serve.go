@@ -100,7 +100,7 @@ func OpenAccessLog(dir string, c config.AccessLog, other *slog.Logger) (log *slo
 // Serve answers requests until ctx ends: strangers on the addresses of the
 // config's listen; operators on admin.listen; the owner of the home
 // on its socket. Strangers write when the config's write says so. ready is called with the base URLs, in the order of listen,
-// once all accept connections. Files are served, beside blocks and CARs, on the
+// and the multiaddresses for IPFS peers, once all accept connections. Files are served, beside blocks and CARs, on the
 // origins of gateway.hosts, and on loopback addresses that no proxy passes on. A home without a log is fault.NotFound, an
 // address that is taken fault.Conflict.
 //
@@ -117,6 +117,16 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 		return err
 	}
 	defer uploads.Close()
+	if err := h.openHub(g); err != nil {
+		return err
+	}
+	peer, err := h.startPeer(ctx, g)
+	if err != nil {
+		return err
+	}
+	if peer != nil {
+		defer peer.Close()
+	}
 	var s server
 	defer s.close()
 	if err := s.open(h); err != nil {
@@ -166,7 +176,11 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 	insiders.Go(func() error { g.Watch(inside); return nil })
 	insiders.Go(func() error { return uploads.Run(inside) })
 
-	err = ready(s.urls())
+	listening := s.urls()
+	if peer != nil {
+		listening = append(listening, peer.Addrs()...)
+	}
+	err = ready(listening)
 	if err == nil {
 		select {
 		case <-ctx.Done():
