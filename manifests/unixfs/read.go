@@ -3,6 +3,8 @@ package unixfs
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -98,7 +100,7 @@ func Data(c cid.Cid, block []byte) ([]byte, error) {
 }
 
 // Links returns the CIDs that a block names: those of a dag-pb node, those of a
-// DAG-JSON document ({"/":…}), none of a raw block.
+// DAG-JSON document ({"/":…}), none of a raw block; always in the same order.
 func Links(c cid.Cid, block []byte) ([]cid.Cid, error) {
 	switch c.Prefix().Codec {
 	case cid.Raw:
@@ -142,8 +144,8 @@ func jsonLinks(v any, out *[]cid.Cid) error {
 			*out = append(*out, c)
 			return err
 		}
-		for _, x := range v {
-			if err := jsonLinks(x, out); err != nil {
+		for _, k := range slices.Sorted(maps.Keys(v)) { // always the same order
+			if err := jsonLinks(v[k], out); err != nil {
 				return err
 			}
 		}

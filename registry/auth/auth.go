@@ -185,6 +185,9 @@ var errCredentials = fault.New(fault.Unauthenticated, "the credentials do not ho
 // 401, with the same body for every cause.
 func (a *Auth) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A copy: the server looks at its own request's body when it answers early,
+		// and must find the one that it knows.
+		r = r.WithContext(r.Context())
 		c, known, err := a.caller(r)
 		if err != nil {
 			if errors.Is(err, fault.Busy) {

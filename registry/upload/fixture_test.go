@@ -344,7 +344,7 @@ type dataset struct {
 }
 
 // newDataset makes a version of a dataset; change may alter the contribution.
-func newDataset(t testing.TB, blocks *memory, publisher, name, version string, files map[string]string, change func(*manifests.Contribution)) *dataset {
+func newDataset(t testing.TB, blocks *memory, publisher, name, version string, files map[string]string, change func(*manifests.Contribution, *manifests.Manifest)) *dataset {
 	t.Helper()
 	dir := t.TempDir()
 	for path, text := range files {
@@ -379,22 +379,23 @@ func newDataset(t testing.TB, blocks *memory, publisher, name, version string, f
 	for _, f := range r.Files {
 		m.Files = append(m.Files, ingest.ManifestFile(f))
 	}
-	mb, err := manifests.EncodeManifest(&m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	batch.Append(t.Context(), cjson.JSONCID(mb), mb)
 	c := &manifests.Contribution{
 		Common: common(t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
 		Dataset: manifests.Dataset{
-			Name: name, Version: version, License: "CC0-1.0", Manifest: cjson.CID{Cid: cjson.JSONCID(mb)},
+			Name: name, Version: version, License: "CC0-1.0",
 			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, MediaTypes: m.MediaTypes(),
 		},
 		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
 	}
 	if change != nil {
-		change(c)
+		change(c, &m)
 	}
+	mb, err := manifests.EncodeManifest(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch.Append(t.Context(), cjson.JSONCID(mb), mb)
+	c.Dataset.Manifest = cjson.CID{Cid: cjson.JSONCID(mb)}
 	d := &dataset{blocks: blocks, statement: manifests.NewContribution(c, r.Root)}
 	d.envelope = seal(t, d.statement, publisher)
 	err = unixfs.Closure(t.Context(), blocks, d.statement.Content(), 0, true, func(c cid.Cid, _ []byte) error {
