@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -255,7 +256,9 @@ func TestOneAnswer(t *testing.T) {
 func TestURLs(t *testing.T) {
 	c0 := &clock{t: time.Unix(1_700_000_000, 0)}
 	_, s := start(t, auth.Options{Policy: auth.Policy{Write: auth.Open}, URLs: []string{"https://registry.example"}, Now: c0.now})
-	dial := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(s.URL, "http://")) }}
+	dial := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(s.URL, "http://"))
+	}}
 	defer dial.CloseIdleConnections()
 	behind := &captured{rt: noDate{dial}, edit: func(r *http.Request) { r.URL.Scheme = "http" }} // what a proxy does that ends TLS
 	if got, body := send(t, client.Signed(behind, signer(1), c0.now), "POST", "https://registry.example/x", "b", nil); got != 200 {

@@ -13,6 +13,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/auth"
+	"github.com/cairn-registry/cairn/registry/wire"
 )
 
 // A commitRun is a commit that runs, and what became of it.
@@ -123,9 +124,16 @@ func (s *Server) takeIn(ctx context.Context, one *session) error {
 	case len(missing) > 0:
 		return fault.New(fault.Unverified, "%d of %d shards are not here, the first is %s", len(missing), len(one.sums), missing[0])
 	}
-	p, err := s.o.Registry.Read(one.rec.Open.Envelope)
+	b, err := one.envelope()
 	if err != nil {
 		return err
+	}
+	p, err := s.o.Registry.Read(b)
+	if err != nil {
+		return err
+	}
+	if !p.CID.Equals(one.rec.Statement.Cid) {
+		return fault.New(fault.Internal, "the envelope of the session %s is that of another statement", one.rec.ID)
 	}
 	if stage == stageOpen {
 		if err := s.examine(ctx, one, p); err != nil {
@@ -145,7 +153,7 @@ func (s *Server) takeIn(ctx context.Context, one *session) error {
 		return err
 	}
 	if err := one.set(func(r *record) {
-		r.Stage, r.Result = stageCommitted, submitted(out)
+		r.Stage, r.Result, r.Open = stageCommitted, submitted(out), wire.OpenUpload{}
 		r.Expires = s.now().Add(s.o.Lease).Unix()
 	}); err != nil {
 		return err
@@ -154,10 +162,11 @@ func (s *Server) takeIn(ctx context.Context, one *session) error {
 	if out.Verdict == registry.Accepted {
 		stored = claimed(p.Statement)
 	}
-	s.book.release(one.rec.Owner, one.rec.staged(), one.rec.Open.TotalBlocks, stored)
+	s.book.release(one.rec.Owner, one.hold, stored)
 	for _, sum := range one.sums {
 		os.Remove(filepath.Join(one.dir, sum+indexExt)) // what stays goes with the session
 	}
+	one.forget()
 	s.log.Info("upload committed", "session", one.rec.ID, "statement", out.Statement, "index", out.Index, "verdict", out.Verdict)
 	return nil
 }

@@ -2,6 +2,7 @@ package upload
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -96,13 +97,31 @@ func (s *Server) answer(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// body reads a JSON body of at most limit bytes.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// turn waits for a place among the declarations that are decoded.
+func (s *Server) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case s.reads <- struct{}{}:
+		return func() { <-s.reads }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// body reads a JSON body of at most limit bytes. A large one takes a place among
+// the shards while it comes in.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, c auth.Caller, limit int64) ([]byte, error) {
 	if err := s.plain(r); err != nil {
 		return nil, err
 	}
 	if r.ContentLength > limit {
 		return nil, fault.New(fault.TooLarge, "the body has %d bytes, the limit is %d", r.ContentLength, limit)
+	}
+	if r.ContentLength < 0 || r.ContentLength > readBuffer {
+		release, err := s.slot(r.Context(), ownerOf(c))
+		if err != nil {
+			return nil, err
+		}
+		defer release()
 	}
 	b, err := io.ReadAll(s.paced(w, r, http.MaxBytesReader(w, r.Body, limit)))
 	if err != nil {
@@ -153,20 +172,11 @@ var errNoSession = fault.New(fault.NotFound, "there is no such upload; it may ha
 
 // open declares an upload: POST /v1/uploads.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, c auth.Caller) error {
-	b, err := s.body(w, r, wire.MaxOpen)
+	b, err := s.body(w, r, c, wire.MaxOpen)
 	if err != nil {
 		return err
 	}
-	var ask wire.OpenUpload
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&ask); err != nil {
-		return fault.New(fault.Invalid, "not an upload's declaration: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fault.New(fault.Invalid, "something stands behind the declaration")
-	}
-	p, err := s.o.Registry.Read(ask.Envelope)
+	ask, p, err := s.declaration(r.Context(), b)
 	if err != nil {
 		return err
 	}
@@ -174,20 +184,19 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, c auth.Caller) err
 	if err != nil {
 		return err
 	}
-	if done, err := s.decided(r, ownerOf(c), p); done != nil || err != nil {
+	if known, err := s.decided(r, ownerOf(c), p); known != nil || err != nil {
 		if err != nil {
 			return err
 		}
-		return s.answer(w, http.StatusOK, done)
+		return s.answer(w, http.StatusOK, known)
 	}
-	if err := s.checkOpen(&ask, p); err != nil {
+	if err := s.checkOpen(ask, p); err != nil {
 		return err
 	}
 	if err := s.checkBases(key, ask.Bases); err != nil {
 		return err
 	}
-	ask.Envelope = p.Envelope
-	one, fresh, err := s.begin(ownerOf(c), key, p, ask)
+	one, fresh, err := s.begin(ownerOf(c), key, p, *ask)
 	if err != nil {
 		return err
 	}
@@ -197,6 +206,27 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, c auth.Caller) err
 	}
 	w.Header().Set("Location", "/v1/uploads/"+one.rec.ID)
 	return s.answer(w, status, one.state())
+}
+
+// declaration reads the body that opens an upload, and the statement in it.
+func (s *Server) declaration(ctx context.Context, b []byte) (*wire.OpenUpload, *registry.Parcel, error) {
+	done, err := s.turn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	ask := new(wire.OpenUpload)
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(ask); err != nil {
+		return nil, nil, fault.New(fault.Invalid, "not an upload's declaration: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, nil, fault.New(fault.Invalid, "something stands behind the declaration")
+	}
+	p, err := s.o.Registry.Read(ask.Envelope)
+	ask.Envelope = nil // from here on it is the parcel's, in its normal form
+	return ask, p, err
 }
 
 // signedBy returns the key whose data the caller may build upon: the caller's
@@ -222,22 +252,27 @@ func signedBy(c auth.Caller, p *registry.Parcel) (sign.KeyID, error) {
 // entry takes a statement that needs no blocks, or whose content is registered
 // by it already: POST /v1/entries.
 func (s *Server) entry(w http.ResponseWriter, r *http.Request, c auth.Caller) error {
-	b, err := s.body(w, r, 2*sign.MaxEnvelope)
+	b, err := s.body(w, r, c, 2*sign.MaxEnvelope)
+	if err != nil {
+		return err
+	}
+	done, err := s.turn(r.Context())
 	if err != nil {
 		return err
 	}
 	p, err := s.o.Registry.Read(b)
+	done()
 	if err != nil {
 		return err
 	}
 	if _, err := signedBy(c, p); err != nil {
 		return err
 	}
-	if done, err := s.decided(r, ownerOf(c), p); done != nil || err != nil {
+	if known, err := s.decided(r, ownerOf(c), p); known != nil || err != nil {
 		if err != nil {
 			return err
 		}
-		return s.answer(w, http.StatusOK, done.Result)
+		return s.answer(w, http.StatusOK, known.Result)
 	}
 	if len(p.Statement.Content()) > 0 {
 		return fault.WithHint(fault.New(fault.Invalid, "a statement of kind %s comes with its content", p.Statement.Kind), "open an upload: POST /v1/uploads")

@@ -115,7 +115,7 @@ func TestBadCARs(t *testing.T) {
 			t.Errorf("%s: %d, want %d: %s", r.name, a.status, r.status, a.body)
 		}
 	}
-	if left := s.files(); len(left) != 1 {
+	if left := s.files(); len(left) != 2 {
 		t.Errorf("left: %q", left)
 	}
 	if got := s.do("ana", "GET", "/v1/uploads/"+u.ID, nil, nil).upload(t); len(got.Missing) != len(rows) {
@@ -143,7 +143,7 @@ func TestCutEverywhere(t *testing.T) {
 			t.Errorf("cut at %d of %d: %d, want 400", n, len(car), status)
 		}
 	}
-	if left := s.files(); len(left) != 1 {
+	if left := s.files(); len(left) != 2 {
 		t.Errorf("left: %q", left)
 	}
 	if a := s.put("ana", u.ID, car, nil); a.status != 204 {
@@ -264,7 +264,7 @@ func TestHeads(t *testing.T) {
 	if err != nil || !strings.Contains(line, " 413 ") {
 		t.Errorf("the first answer is %q, %v, want 413", line, err)
 	}
-	if left := s.files(); len(left) != 1 {
+	if left := s.files(); len(left) != 2 {
 		t.Errorf("left: %q", left)
 	}
 }
@@ -281,7 +281,7 @@ func TestDropWhileSending(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.Write(concat(s.request("ana", "PUT", "/v1/uploads/"+u.ID+"/shards/"+sumOf(car), sumOf(car), len(car)), car[:100<<10]))
-	for len(s.files()) == 1 {
+	for len(s.files()) == 2 {
 		time.Sleep(time.Millisecond) // until the shard comes in
 	}
 	s.clock.add(25 * time.Hour)
@@ -343,7 +343,7 @@ func TestAborted(t *testing.T) {
 			conn.(*net.TCPConn).SetLinger(0) // reset
 			conn.Close()
 		}
-		for i := 0; i < 2000 && len(s.files()) > 1; i++ {
+		for i := 0; i < 2000 && len(s.files()) > 2; i++ {
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -357,7 +357,7 @@ func TestAborted(t *testing.T) {
 	if g, f := runtime.NumGoroutine(), descriptors(t); g > goroutines+5 || f > files+5 {
 		t.Errorf("%d goroutines and %d descriptors, before it were %d and %d", g, f, goroutines, files)
 	}
-	if left := s.files(); len(left) != 1 {
+	if left := s.files(); len(left) != 2 {
 		t.Errorf("left: %d files", len(left))
 	}
 	if a := s.put("ana", u.ID, car, nil); a.status != 204 {

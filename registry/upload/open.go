@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 
 	"github.com/cairn-registry/cairn/manifests"
@@ -134,7 +133,7 @@ func (s *Server) begin(owner string, key sign.KeyID, p *registry.Parcel, ask wir
 			if _, err := s.drop(one); err != nil {
 				return nil, false, err
 			}
-		case committed || sameDeclaration(one.rec.Open, ask):
+		case committed || one.rec.Envelope.Equals(cjson.RawCID(p.Envelope)) && sameDeclaration(one.rec.Open, ask):
 			s.touch(one)
 			return one, false, nil
 		default:
@@ -145,16 +144,20 @@ func (s *Server) begin(owner string, key sign.KeyID, p *registry.Parcel, ask wir
 	now := s.now()
 	rec := record{
 		ID: newID(), Owner: owner, Key: key, Stage: stageOpen, Opened: now.Unix(), Expires: now.Add(s.o.Lease).Unix(),
-		Statement: cjson.CID{Cid: p.CID}, Open: ask,
+		Statement: cjson.CID{Cid: p.CID}, Envelope: cjson.CID{Cid: cjson.RawCID(p.Envelope)}, Open: ask,
 	}
-	if err := s.room(rec.staged()); err != nil {
+	hold := rec.holding()
+	if err := s.room(hold.bytes); err != nil {
 		return nil, false, err
 	}
-	if err := s.book.reserve(owner, rec.staged(), ask.TotalBlocks, now, func() (int64, error) { return storedBy(s.o.Registry, key) }); err != nil {
+	if err := s.book.reserve(owner, hold, now, func() (int64, error) { return storedBy(s.o.Registry, key) }); err != nil {
 		return nil, false, err
 	}
 	one = newSession(filepath.Join(s.o.Dir, rec.ID), rec)
 	err = os.Mkdir(one.dir, 0o700)
+	if err == nil {
+		err = writeFile(filepath.Join(one.dir, signedFile), p.Envelope)
+	}
 	if err == nil {
 		err = one.save()
 	}
@@ -162,17 +165,17 @@ func (s *Server) begin(owner string, key sign.KeyID, p *registry.Parcel, ask wir
 		err = syncDir(s.o.Dir)
 	}
 	if err != nil {
-		s.book.release(owner, rec.staged(), ask.TotalBlocks, 0)
+		s.book.release(owner, hold, 0)
 		return nil, false, errors.Join(noSpace(err), os.RemoveAll(one.dir))
 	}
 	s.add(one)
-	s.log.Info("upload opened", "session", rec.ID, "owner", owner, "statement", p.CID, "shards", len(ask.Shards), "bytes", rec.staged())
+	s.log.Info("upload opened", "session", rec.ID, "owner", owner, "statement", p.CID, "shards", len(ask.Shards), "bytes", hold.bytes)
 	return one, true, nil
 }
 
 func sameDeclaration(a, b wire.OpenUpload) bool {
 	return a.Root.Equals(b.Root.Cid) && a.TotalBlocks == b.TotalBlocks && a.TotalBytes == b.TotalBytes &&
-		slices.Equal(a.Shards, b.Shards) && reflect.DeepEqual(a.Bases, b.Bases) && string(a.Envelope) == string(b.Envelope)
+		slices.Equal(a.Shards, b.Shards) && slices.EqualFunc(a.Bases, b.Bases, func(x, y cjson.CID) bool { return x.Equals(y.Cid) })
 }
 
 // claimed returns the bytes of files that a statement adds to what its key has

@@ -76,12 +76,16 @@ type book struct {
 	accounts map[string]*account
 	sessions int64 // of all owners
 	staged   int64
+	shards   int64
 }
 
 // Limits are what all owners together may hold. A zero member means its default.
 type Limits struct {
 	Sessions    int   // open uploads; default 1,024
 	StagedBytes int64 // declared by open uploads; default 4 TiB
+	// Shards are declared by open uploads; default 2^17. Each takes a few hundred
+	// bytes of memory, 40 MiB in all.
+	Shards int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -90,6 +94,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.StagedBytes == 0 {
 		l.StagedBytes = 4 << 40
+	}
+	if l.Shards == 0 {
+		l.Shards = 1 << 17
 	}
 	return l
 }
@@ -115,7 +122,7 @@ func (b *book) account(owner string) *account {
 // reserve takes what an upload declares, all or nothing, in one step: however
 // many ask at once, the sum never exceeds the quota. stored reads what the owner
 // has in the log already; it is called while nothing is held.
-func (b *book) reserve(owner string, bytes, blocks int64, now time.Time, stored func() (int64, error)) error {
+func (b *book) reserve(owner string, h holding, now time.Time, stored func() (int64, error)) error {
 	b.mu.Lock()
 	known := b.account(owner).known
 	b.mu.Unlock()
@@ -128,7 +135,7 @@ func (b *book) reserve(owner string, bytes, blocks int64, now time.Time, stored 
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := b.account(owner)
+	a, bytes, blocks := b.account(owner), h.bytes, h.blocks
 	if !a.known {
 		a.stored, a.known = max(a.stored, have), true
 	}
@@ -144,22 +151,26 @@ func (b *book) reserve(owner string, bytes, blocks int64, now time.Time, stored 
 		return overQuota("%d blocks would be in open uploads, the quota is %d", a.blocks+blocks, b.q.StagedBlocks)
 	case bytes > b.q.StoredBytes-a.stored-a.staged:
 		return overQuota("%d bytes would be stored, the quota is %d", a.stored+a.staged+bytes, b.q.StoredBytes)
-	case b.sessions >= int64(b.max.Sessions), bytes > b.max.StagedBytes-b.staged:
+	case b.sessions >= int64(b.max.Sessions), bytes > b.max.StagedBytes-b.staged, h.shards > int64(b.max.Shards)-b.shards:
 		return &quotaError{fault.New(fault.Busy, "too many uploads are open")}
 	}
-	b.take(a, bytes, blocks, now.Unix())
+	b.take(a, h, now.Unix())
 	return nil
 }
 
 // take books an upload that was opened at a time; b.mu is held.
-func (b *book) take(a *account, bytes, blocks, at int64) {
+func (b *book) take(a *account, h holding, at int64) {
 	a.sessions++
-	a.staged += bytes
-	a.blocks += blocks
+	a.staged += h.bytes
+	a.blocks += h.blocks
 	a.state(at)
 	b.sessions++
-	b.staged += bytes
+	b.staged += h.bytes
+	b.shards += h.shards
 }
+
+// A holding is what one upload declares.
+type holding struct{ bytes, blocks, shards int64 }
 
 func (a *account) state(at int64) {
 	i := len(a.statements)
@@ -181,16 +192,17 @@ func (a *account) forget(now time.Time) {
 
 // release gives back what an upload had reserved; stored is what it added to the
 // log's, for one that was committed.
-func (b *book) release(owner string, bytes, blocks, stored int64) {
+func (b *book) release(owner string, h holding, stored int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.account(owner)
 	a.sessions--
-	a.staged -= bytes
-	a.blocks -= blocks
+	a.staged -= h.bytes
+	a.blocks -= h.blocks
 	a.stored += stored
 	b.sessions--
-	b.staged -= bytes
+	b.staged -= h.bytes
+	b.shards -= h.shards
 }
 
 // statement counts one statement without an upload.
@@ -204,14 +216,6 @@ func (b *book) statement(owner string, now time.Time) error {
 	}
 	a.state(now.Unix())
 	return nil
-}
-
-// inUse returns the bytes and the number of an owner's open uploads.
-func (b *book) inUse(owner string) (staged, sessions int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	a := b.account(owner)
-	return a.staged, a.sessions
 }
 
 // storedBy sums the files of all versions that an identity published.

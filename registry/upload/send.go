@@ -27,8 +27,18 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c auth.Caller) err
 		return err
 	}
 	sum := r.PathValue("sha256")
-	size, err := s.checkSend(r, one, sum)
-	if err != nil {
+	one.mu.Lock()
+	size, declared := one.declared[sum]
+	committed := one.rec.Stage == stageCommitted
+	one.mu.Unlock()
+	if committed {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if !declared {
+		return fault.New(fault.NotFound, "the upload declares no shard %s", fault.Quote(sum))
+	}
+	if err := s.checkSend(r, sum, size); err != nil {
 		return err
 	}
 	release, err := s.slot(r.Context(), one.rec.Owner)
@@ -70,45 +80,41 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c auth.Caller) err
 	return nil
 }
 
-// checkSend checks a shard's header, and returns its declared size.
-func (s *Server) checkSend(r *http.Request, one *session, sum string) (int64, error) {
-	size, ok := one.declared[sum]
-	if !ok {
-		return 0, fault.New(fault.NotFound, "the upload declares no shard %s", fault.Quote(sum))
-	}
+// checkSend checks the head of a request with a shard of a declared size.
+func (s *Server) checkSend(r *http.Request, sum string, size int64) error {
 	if err := s.plain(r); err != nil {
-		return 0, err
+		return err
 	}
 	if t := r.Header.Get("Content-Type"); t != "" {
 		if m, _, err := mime.ParseMediaType(t); err != nil || m != carType {
-			return 0, withStatus(http.StatusUnsupportedMediaType, fault.New(fault.Invalid, "Content-Type %s: a shard is %s", fault.Quote(t), carType))
+			return withStatus(http.StatusUnsupportedMediaType, fault.New(fault.Invalid, "Content-Type %s: a shard is %s", fault.Quote(t), carType))
 		}
 	}
 	switch {
 	case r.ContentLength < 0 || len(r.TransferEncoding) > 0:
-		return 0, withStatus(http.StatusLengthRequired, fault.New(fault.Invalid, "a shard comes with its Content-Length"))
+		return withStatus(http.StatusLengthRequired, fault.New(fault.Invalid, "a shard comes with its Content-Length"))
 	case r.ContentLength > size:
-		return 0, fault.New(fault.TooLarge, "the shard has %d bytes, declared are %d", r.ContentLength, size)
+		return fault.New(fault.TooLarge, "the shard has %d bytes, declared are %d", r.ContentLength, size)
 	case r.ContentLength < size:
-		return 0, fault.New(fault.Invalid, "the shard has %d bytes, declared are %d", r.ContentLength, size)
+		return fault.New(fault.Invalid, "the shard has %d bytes, declared are %d", r.ContentLength, size)
 	}
 	want, err := hex.DecodeString(sum)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if d := r.Header.Values(httpsig.FieldDigest); len(d) > 0 {
 		have, err := httpsig.ParseDigest(d)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if string(have[:]) != string(want) {
-			return 0, fault.New(fault.Unverified, "Content-Digest is that of another shard")
+			return fault.New(fault.Unverified, "Content-Digest is that of another shard")
 		}
 	}
 	if !auth.TakeBody(r, [32]byte(want)) {
-		return 0, fault.New(fault.Unverified, "Content-Digest is that of another shard")
+		return fault.New(fault.Unverified, "Content-Digest is that of another shard")
 	}
-	return size, nil
+	return nil
 }
 
 // slot waits for a place among the shards that come in.

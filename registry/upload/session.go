@@ -25,6 +25,7 @@ import (
 
 // A session's folder holds its record and its shards:
 //
+//	<id>/envelope.json    the statement, signed; written before the record
 //	<id>/session.json     the record
 //	<id>/<sha256>.car     a shard that is whole: a private pack, with a commit frame
 //	<id>/<sha256>.idx     where its blocks lie
@@ -34,6 +35,7 @@ import (
 // .car stands under its name, which is after both files are synced.
 const (
 	recordFile = "session.json"
+	signedFile = "envelope.json"
 	shardExt   = ".car"
 	indexExt   = ".idx"
 	tempExt    = ".tmp"
@@ -55,14 +57,15 @@ type record struct {
 	Opened    int64           `json:"opened"`  // Unix seconds
 	Expires   int64           `json:"expires"` // Unix seconds, as it was when written
 	Statement cjson.CID       `json:"statement"`
-	Open      wire.OpenUpload `json:"open,omitzero"`
+	Envelope  cjson.CID       `json:"envelopeCID"`
+	Open      wire.OpenUpload `json:"open,omitzero"` // without the envelope; without shards once committed
 	Result    *wire.Submitted `json:"result,omitempty"`
 }
 
 // A session is an upload on its way.
 type session struct {
 	dir  string
-	sums []string // of the declared shards, in their order
+	hold holding
 
 	// busy is held shared while a shard comes in, and alone while the session is
 	// committed or dropped.
@@ -71,8 +74,10 @@ type session struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
-	mu       sync.Mutex // guards what follows; held for moments
+	mu sync.Mutex // guards what follows; held for moments
+	// rec's ID, Owner, Key, Statement and Envelope never change.
 	rec      record
+	sums     []string // of the declared shards, in their order; none once committed
 	expires  time.Time
 	declared map[string]int64 // bytes by SHA-256
 	have     map[string]bool
@@ -80,16 +85,29 @@ type session struct {
 	commit   *commitRun // running, or the last one that failed
 }
 
-// staged is what the session's shards add up to.
-func (r *record) staged() (bytes int64) {
+// holding is what the declaration adds up to.
+func (r *record) holding() holding {
+	h := holding{blocks: r.Open.TotalBlocks, shards: int64(len(r.Open.Shards))}
 	for _, s := range r.Open.Shards {
-		bytes += s.Bytes
+		h.bytes += s.Bytes
 	}
-	return bytes
+	return h
+}
+
+// envelope reads the signed statement.
+func (s *session) envelope() ([]byte, error) {
+	return os.ReadFile(filepath.Join(s.dir, signedFile))
+}
+
+// forget gives back the memory of the shards of a session that is committed.
+func (s *session) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sums, s.declared, s.have = nil, nil, nil
 }
 
 func newSession(dir string, rec record) *session {
-	s := &session{dir: dir, rec: rec, expires: time.Unix(rec.Expires, 0), declared: make(map[string]int64), have: make(map[string]bool)}
+	s := &session{dir: dir, rec: rec, hold: rec.holding(), expires: time.Unix(rec.Expires, 0), declared: make(map[string]int64), have: make(map[string]bool)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	for _, sh := range rec.Open.Shards {
 		s.declared[sh.SHA256] = sh.Bytes
@@ -119,7 +137,7 @@ func loadSession(dir string) (*session, error) {
 	for _, e := range entries {
 		name := e.Name()
 		switch sum, ext := cutExt(name); {
-		case name == recordFile:
+		case name == recordFile, name == signedFile:
 		case ext == shardExt && s.declared[sum] > 0 && rec.Stage != stageCommitted:
 			s.have[sum] = true
 			if info, err := e.Info(); err == nil {

@@ -48,6 +48,9 @@ const (
 	// walks is how many commits look at blocks at once: each holds about a hundred
 	// bytes for each block of its DAG and of its bases.
 	walks = 2
+	// reads is how many declarations are decoded at once: each takes some ten times
+	// its length, at most 40 MiB.
+	reads = 2
 	// maxWalk bounds the blocks of a DAG and its bases together.
 	maxWalk = 1 << 21
 	// minFree and freeShare are the watermark, in bytes and as a share: uploads are
@@ -94,6 +97,7 @@ type Server struct {
 
 	slots chan struct{} // shards coming in
 	walks chan struct{} // commits that look at blocks
+	reads chan struct{} // declarations that are decoded
 
 	mu          sync.Mutex
 	sessions    map[string]*session
@@ -137,7 +141,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Log, now: o.Now,
 		book:  &book{q: o.Quota.withDefaults(), max: o.Limits.withDefaults(), accounts: make(map[string]*account)},
-		slots: make(chan struct{}, o.Shards), walks: make(chan struct{}, walks),
+		slots: make(chan struct{}, o.Shards), walks: make(chan struct{}, walks), reads: make(chan struct{}, reads),
 		sessions: make(map[string]*session), byStatement: make(map[string]string),
 		receiving: make(map[string]int), owners: make(map[string]*ownerLock),
 	}
@@ -176,7 +180,7 @@ func (s *Server) load() error {
 		if one.rec.Stage == stageCommitted {
 			a.state(one.rec.Opened)
 		} else {
-			s.book.take(a, one.rec.staged(), one.rec.Open.TotalBlocks, one.rec.Opened)
+			s.book.take(a, one.hold, one.rec.Opened)
 		}
 		s.book.mu.Unlock()
 	}
@@ -297,7 +301,7 @@ func (s *Server) drop(one *session) (bool, error) {
 	}
 	s.mu.Unlock()
 	if one.rec.Stage != stageCommitted {
-		s.book.release(one.rec.Owner, one.rec.staged(), one.rec.Open.TotalBlocks, 0)
+		s.book.release(one.rec.Owner, one.hold, 0)
 	}
 	// The record goes first: a folder without one is removed at the next start.
 	err := os.Remove(filepath.Join(one.dir, recordFile))
