@@ -387,6 +387,26 @@ func TestQuotaBytes(t *testing.T) {
 	}
 }
 
+// All owners together declare no more than the server can remember.
+func TestLimits(t *testing.T) {
+	s := newSite(t, func(o *upload.Options) { o.Limits = upload.Limits{Shards: 3} })
+	mine := newMemory()
+	two := func(who string) wire.OpenUpload {
+		d := newDataset(t, mine, who, "iris", "1.0.0", map[string]string{"a": who}, nil)
+		return d.declare(t, d.car(t, d.closure[:2]...), d.car(t, d.closure[2:]...))
+	}
+	u := s.open("ana", two("ana")).upload(t)
+	if a := s.open("ben", two("ben")); a.status != 429 {
+		t.Errorf("four shards of three: %d %s", a.status, a.body)
+	}
+	if a := s.do("ana", "DELETE", "/v1/uploads/"+u.ID, nil, nil); a.status != 204 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := s.open("ben", two("ben")); a.status != 201 {
+		t.Errorf("once there is room: %d %s", a.status, a.body)
+	}
+}
+
 // A full disk refuses uploads and nothing else; once there is room they go on.
 func TestFullDisk(t *testing.T) {
 	var mu sync.Mutex

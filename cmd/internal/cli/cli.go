@@ -227,7 +227,7 @@ checkable log.`,
 	add("use", newLs(env), newShow(env), newHistory(env), newLineage(env), newGet(env), newCat(env), newCar(env))
 	add("share", newCosign(env), newAgree(env), newModel(env), newUse(env), newRevenue(env), newDispute(env), newPayee(env), newStatement(env), newCredit(env), newPayout(env))
 	add("check", newAudit(env), newReceipt(env), newCheck(env))
-	add("run", newServe(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newVersion(env))
+	add("run", newServe(env), newToken(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newVersion(env))
 	root.AddCommand(newProbe())
 	return root
 }

@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -29,7 +26,7 @@ func (w *writeFlags) register(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&w.mode, "write", "", "take uploads from strangers: open (any key), allowlist (--allow) or token (--tokens)")
 	f.StringArrayVar(&w.allow, "allow", nil, "`did:key` that may write (repeatable)")
-	f.StringVar(&w.tokens, "tokens", "", "JSON `file` with the hashes of bearer tokens, as \"cairn token\" prints them")
+	f.StringVar(&w.tokens, "tokens", "", "JSON `file` with the hashes of bearer tokens, which \"cairn token\" makes")
 	f.StringArrayVar(&w.urls, "public-url", nil, "`URL` under which this server is reached, when not by its address (repeatable)")
 }
 
@@ -46,13 +43,9 @@ func (w *writeFlags) writes() (*daemon.Writes, error) {
 		out.Policy.Allow = append(out.Policy.Allow, sign.KeyID(a))
 	}
 	if w.tokens != "" {
-		b, err := auditing.ReadBounded(w.tokens, maxTokens)
+		list, err := readTokens(w.tokens)
 		if err != nil {
-			return nil, fmt.Errorf("--tokens: %w", err)
-		}
-		var list []tokenJSON
-		if err := json.Unmarshal(b, &list); err != nil {
-			return nil, fault.New(fault.Invalid, "--tokens %s: %w", w.tokens, err)
+			return nil, err
 		}
 		for _, t := range list {
 			out.Policy.Tokens = append(out.Policy.Tokens, t.token())
