@@ -42,6 +42,8 @@ const (
 	// slowest is the rate, in bytes per second, below which a shard is given up and
 	// tried again.
 	slowest = 16 << 10
+	// dropWait bounds the wait for a registry to forget an upload.
+	dropWait = 10 * time.Second
 	// maxState bounds a state file: an envelope, and the shards of 1 TiB.
 	maxState = 8 << 20
 )
@@ -98,11 +100,14 @@ type pushState struct {
 // shards that the registry has are not sent again. Calls may be repeated at will.
 //
 // Errors are those of the registry. fault.Conflict and others after which the same
-// statement will not do remove the state file; after fault.Busy or an interruption
+// statement will not do remove the state file, and the upload; after fault.Busy or an interruption
 // the same call goes on. A receipt that does not verify is fault.Unverified.
 func (c *Client) Push(ctx context.Context, o PushOptions) (*Pushed, error) {
 	p := &push{c: c, o: o}
 	out, err := p.run(ctx)
+	if final(err) {
+		p.drop(ctx)
+	}
 	if o.StateFile != "" && (err == nil || final(err)) {
 		if rerr := os.Remove(o.StateFile); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
@@ -114,10 +119,27 @@ func (c *Client) Push(ctx context.Context, o PushOptions) (*Pushed, error) {
 // final reports whether trying the same again gives the same.
 func final(err error) bool {
 	switch fault.Of(err) {
-	case fault.Invalid, fault.Conflict, fault.TooLarge, fault.Gone:
+	case fault.Invalid, fault.Conflict, fault.Unverified, fault.TooLarge, fault.Gone:
 		return true
 	}
 	return false
+}
+
+// drop gives back what a push that came to nothing holds at the registry; if that
+// fails the registry does so itself, later.
+func (p *push) drop(ctx context.Context) {
+	if p.state.ID == "" || p.out.Submitted != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, dropWait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, p.c.base+"/v1/uploads/"+p.state.ID, nil)
+	if err != nil {
+		return
+	}
+	if resp, err := p.c.rt.RoundTrip(req); err == nil {
+		drain(resp)
+	}
 }
 
 type push struct {

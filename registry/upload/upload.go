@@ -45,9 +45,9 @@ const (
 	slotWait = 5 * time.Second
 	// sweepEvery is how often the janitor looks.
 	sweepEvery = 10 * time.Minute
-	// walks is how many commits look at blocks at once: each holds about a hundred
+	// walks is how many commits look at blocks at once: one holds about a hundred
 	// bytes for each block of its DAG and of its bases.
-	walks = 2
+	walks = 1
 	// reads is how many declarations are decoded at once: each takes some ten times
 	// its length, at most 40 MiB.
 	reads = 2

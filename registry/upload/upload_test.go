@@ -617,6 +617,33 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A statement that the log would reject leaves neither a state file nor an upload:
+// the name has a version already, which another statement made.
+func TestPushConflict(t *testing.T) {
+	s := newSite(t, nil)
+	mine := newMemory()
+	s.push("ana", newDataset(t, mine, "ana", "iris", "1.0.0", map[string]string{"a": "1"}, nil))
+	d := newDataset(t, mine, "ana", "iris", "1.0.0", map[string]string{"a": "2"}, nil)
+	o := d.options()
+	o.StateFile = filepath.Join(t.TempDir(), "push.json")
+	if _, err := s.client("ana").Push(t.Context(), o); !errors.Is(err, fault.Conflict) {
+		t.Fatalf("%v, want conflict", err)
+	}
+	if _, err := os.Stat(o.StateFile); err == nil {
+		t.Error("the state file is still there")
+	}
+	for _, c := range d.closure {
+		if b, _ := mine.Block(t.Context(), c); string(b) == "2" {
+			if ok, err := s.store.Has(t.Context(), c); ok || err != nil {
+				t.Errorf("a block that nobody registered is in the store: %v", err)
+			}
+		}
+	}
+	if left := s.files(); len(left) != 2 {
+		t.Errorf("left: %q, want the record of the first push and its envelope", left)
+	}
+}
+
 // Statements that need no blocks come in by POST /v1/entries, signed by their own
 // key and within the quota; those with content do not.
 func TestEntries(t *testing.T) {
