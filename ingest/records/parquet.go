@@ -1,366 +1,377 @@
 package records
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
-	"strconv"
-	"time"
 
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/encoding/thrift"
-	"github.com/parquet-go/parquet-go/format"
+	"github.com/cairn-registry/cairn/manifests/thrift"
 )
 
-// The limits of Parquet files. A file says how much memory its reader needs;
-// these are looked at before the library that reads it sees anything.
+// Parquet is read by code of our own, because the bytes are foreign: what a
+// page claims to hold is never made room for before it is there, and levels and
+// indexes are unpacked as they are asked for. A library that decodes whole pages
+// into arrays can be made to take any amount of memory by a few bytes.
 const (
-	// MaxFooter bounds the footer, which is held decoded: about 10,000 column
-	// chunks.
+	// MaxFooter bounds the footer: some 20,000 column chunks.
 	MaxFooter = 2 << 20
 	// MaxPage bounds a page, decoded. Writers make them of 1 MiB.
 	MaxPage = 8 << 20
-	// MaxPages bounds the largest pages of all columns of a row group, which are
-	// in memory at once.
+	// MaxPages bounds the dictionaries and pages of all columns, which are in
+	// memory at once.
 	MaxPages = 24 << 20
-	// maxDecimal bounds the bytes of a decimal number; 32 hold 76 digits.
-	maxDecimal = 64
-	// parquetRows are read at a time.
-	parquetRows = 64
+	// valueCost is what a value counts at least: a run of equal values, or of
+	// nulls, takes a few bytes however long it is.
+	valueCost = 4
+	// maxPageHeader bounds a page's header, statistics and all.
+	maxPageHeader = 64 << 10
 )
 
 // ReadParquet reads the records of a Parquet file of size bytes, as [Read] does
 // those of others. It reads r in many places, and holds a page of each column.
-func ReadParquet(ctx context.Context, r io.ReaderAt, size int64, o Options) (out *Result, err error) {
+func ReadParquet(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Result, error) {
 	x := &run{ctx: ctx, o: o, r: &Result{Kind: Kind{Format: Parquet}}}
-	in := &sourceAt{r: r, ctx: ctx}
-	return x.finish(in.err, x.parquet(in, size))
+	in := &sourceAt{r: r, ctx: ctx, size: size}
+	err := x.parquet(in)
+	return x.finish(in.err, err)
 }
 
 // A sourceAt keeps the error of a file apart from what is wrong with its bytes.
 type sourceAt struct {
-	r   io.ReaderAt
-	ctx context.Context
-	err error
+	r    io.ReaderAt
+	ctx  context.Context
+	size int64
+	err  error
 }
 
-func (s *sourceAt) ReadAt(p []byte, off int64) (int, error) {
+// read fills p from off on; bytes that are not there are malformed Parquet.
+func (s *sourceAt) read(p []byte, off int64) error {
 	if err := s.ctx.Err(); err != nil {
-		return 0, err
+		return err
 	}
-	if off < 0 {
-		return 0, errParquet
+	if off < 0 || off > s.size-int64(len(p)) {
+		return errParquet
 	}
 	n, err := s.r.ReadAt(p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
+	if n == len(p) {
+		return nil
 	}
-	return n, err
+	s.err = err
+	return err
 }
 
 var errParquet = errors.New("malformed Parquet")
 
-func (x *run) parquet(in *sourceAt, size int64) (err error) {
-	// The library panics on some malformed files.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errParquet, p)
-		}
-	}()
+func (x *run) parquet(in *sourceAt) error {
 	var tail [8]byte
-	if size < 12 {
-		return errParquet
-	}
-	if _, err := in.ReadAt(tail[:], size-8); err != nil {
+	if err := in.read(tail[:], in.size-8); err != nil {
 		return err
 	}
-	if n := int64(binary.LittleEndian.Uint32(tail[:4])); n > size-12 {
+	n := int64(binary.LittleEndian.Uint32(tail[:4]))
+	if string(tail[4:]) != "PAR1" || n > in.size-12 {
 		return errParquet
-	} else if n > MaxFooter {
+	}
+	if n > MaxFooter {
 		return fmt.Errorf("%w: a footer of %d bytes", errLimit, n)
 	}
-	f, err := parquet.OpenFile(in, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(64<<10))
-	if err != nil {
+	b := make([]byte, n)
+	if err := in.read(b, in.size-8-n); err != nil {
 		return err
 	}
-	leaves, err := x.columns(f)
-	if err != nil {
-		return err
+	f, ok := readFooter(b)
+	if !ok {
+		return errParquet
 	}
-	left := decodedLimit(size)
-	for i, g := range f.RowGroups() {
-		if err := checkPages(in, size, f.Metadata().RowGroups[i].Columns); err != nil {
-			return err
-		}
-		if err := x.rowGroup(g, leaves, &left); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkPages reads the headers of a row group's pages: the library makes the
-// room that they claim before it looks at what is there.
-func checkPages(in *sourceAt, size int64, columns []format.ColumnChunk) error {
-	var protocol thrift.CompactProtocol
-	buf := bufio.NewReaderSize(nil, 4<<10)
-	total := int64(0)
-	for _, c := range columns {
-		from := c.MetaData.DataPageOffset
-		if d := c.MetaData.DictionaryPageOffset; d > 0 && d < from {
-			from = d
-		}
-		n := c.MetaData.TotalCompressedSize
-		if from < 4 || n < 0 || from > size-n {
+	rows := f.rows
+	for _, g := range f.groups {
+		if g.rows < 0 || g.rows > rows {
 			return errParquet
 		}
-		dictionary, largest := int64(0), int64(0)
-		s := io.NewSectionReader(in, from, n)
-		for at := int64(0); at < n; {
-			if _, err := s.Seek(at, io.SeekStart); err != nil {
-				return err
-			}
-			counted := &counter{r: s}
-			buf.Reset(counted)
-			var h format.PageHeader
-			if err := thrift.NewDecoder(protocol.NewReader(buf)).Decode(&h); err != nil {
-				return fmt.Errorf("%w: a page's header: %w", errParquet, err)
-			}
-			if h.CompressedPageSize < 0 || h.UncompressedPageSize < 0 {
-				return errParquet
-			}
-			// Levels and dictionary indexes are decoded to 4 bytes or fewer each.
-			values := max(h.DataPageHeader.V.NumValues, h.DataPageHeaderV2.V.NumValues, h.DictionaryPageHeader.V.NumValues)
-			room := int64(max(h.CompressedPageSize, h.UncompressedPageSize)) + 4*int64(values)
-			if room > MaxPage {
-				return fmt.Errorf("%w: a page that takes %d bytes of memory", errLimit, room)
-			}
-			if h.Type == format.DictionaryPage {
-				dictionary = max(dictionary, room)
-			} else {
-				largest = max(largest, room)
-			}
-			at += counted.n - int64(buf.Buffered()) + int64(h.CompressedPageSize)
-		}
-		if total += dictionary + largest; total > MaxPages {
-			return fmt.Errorf("%w: the pages of %d columns take more than %d bytes of memory at once", errLimit, len(columns), MaxPages)
-		}
+		rows -= g.rows
 	}
-	return nil
-}
-
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
-}
-
-// A parquetLeaf is a column that holds values.
-type parquetLeaf struct {
-	drop bool
-	text func(dst []byte, v parquet.Value) []byte
-}
-
-// columns makes the schema of a file, and tells how its values are written.
-func (x *run) columns(f *parquet.File) ([]parquetLeaf, error) {
-	leaves := make([]parquetLeaf, len(f.Schema().Columns()))
-	var visit func(c *parquet.Column, drop bool)
-	visit = func(c *parquet.Column, drop bool) {
-		drop = drop || x.dropped(c.Name())
-		if !c.Leaf() {
-			for _, child := range c.Columns() {
-				visit(child, drop)
-			}
-			return
-		}
-		if i := c.Index(); i >= 0 && i < len(leaves) {
-			leaves[i] = parquetLeaf{drop, textOf(c.Type())}
-		}
+	if rows != 0 {
+		return errParquet
 	}
-	for _, c := range f.Root().Columns() {
-		if i := x.schema.column([]byte(c.Name())); i >= 0 {
-			// What a file declares needs no counting.
-			x.schema.list[i] = column{name: c.Name(), typ: parquetType(c), null: c.Optional(), seen: MaxRows}
-		}
-		visit(c, false)
+	columns, err := x.columns(f)
+	if err != nil {
+		return err
 	}
-	for _, l := range leaves {
-		if l.text == nil {
-			return nil, errParquet
-		}
-	}
-	return leaves, nil
-}
-
-func parquetType(c *parquet.Column) string {
-	if c.Repeated() {
-		return List
-	}
-	if !c.Leaf() {
-		if _, ok := logicalOf(c.Type()).(*format.ListType); ok {
-			return List
-		}
-		return Object
-	}
-	switch lt := logicalOf(c.Type()).(type) {
-	case *format.StringType, *format.EnumType, *format.JsonType, *format.UUIDType:
-		return String
-	case *format.DateType:
-		return Date
-	case *format.TimestampType:
-		return DateTime
-	case *format.DecimalType:
-		if lt.Scale == 0 {
-			return Integer
-		}
-		return Number
-	}
-	switch c.Type().Kind() {
-	case parquet.Boolean:
-		return Boolean
-	case parquet.Int32, parquet.Int64:
-		return Integer
-	case parquet.Int96:
-		return DateTime
-	case parquet.Float, parquet.Double:
-		return Number
-	}
-	return Bytes
-}
-
-func logicalOf(t parquet.Type) format.LogicalTypeValue {
-	if lt := t.LogicalType(); lt != nil {
-		return lt.Value
-	}
-	return nil
-}
-
-// textOf returns how values of a type are written: as CSV and JSON would have
-// them, so that the same value is the same in every format.
-func textOf(t parquet.Type) func(dst []byte, v parquet.Value) []byte {
-	switch lt := logicalOf(t).(type) {
-	case *format.DateType:
-		return func(dst []byte, v parquet.Value) []byte {
-			return time.Unix(int64(v.Int32())*86400, 0).UTC().AppendFormat(dst, time.DateOnly)
-		}
-	case *format.TimestampType:
-		unit := time.Nanosecond
-		switch lt.Unit.Value.(type) {
-		case *format.MilliSeconds:
-			unit = time.Millisecond
-		case *format.MicroSeconds:
-			unit = time.Microsecond
-		}
-		per := int64(time.Second / unit)
-		return func(dst []byte, v parquet.Value) []byte {
-			n := v.Int64()
-			return time.Unix(n/per, n%per*int64(unit)).UTC().AppendFormat(dst, time.RFC3339Nano)
-		}
-	case *format.DecimalType:
-		scale := int64(lt.Scale)
-		return func(dst []byte, v parquet.Value) []byte {
-			n := new(big.Int)
-			switch v.Kind() {
-			case parquet.Int32:
-				n.SetInt64(int64(v.Int32()))
-			case parquet.Int64:
-				n.SetInt64(v.Int64())
-			default:
-				b := v.ByteArray()
-				if len(b) > maxDecimal {
-					return append(dst, b...)
-				}
-				n.SetBytes(b)
-				if len(b) > 0 && b[0] >= 0x80 {
-					n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
-				}
-			}
-			dst = append(n.Append(dst, 10), 'e')
-			return strconv.AppendInt(dst, -scale, 10)
-		}
-	case *format.IntType:
-		if !lt.IsSigned {
-			return func(dst []byte, v parquet.Value) []byte {
-				if v.Kind() == parquet.Int32 {
-					return strconv.AppendUint(dst, uint64(v.Uint32()), 10)
-				}
-				return strconv.AppendUint(dst, v.Uint64(), 10)
-			}
-		}
-	case *format.UUIDType:
-		return func(dst []byte, _ parquet.Value) []byte { return dst } // an identifier
-	}
-	return plainText
-}
-
-func plainText(dst []byte, v parquet.Value) []byte {
-	switch v.Kind() {
-	case parquet.Boolean:
-		return strconv.AppendBool(dst, v.Boolean())
-	case parquet.Int32:
-		return strconv.AppendInt(dst, int64(v.Int32()), 10)
-	case parquet.Int64:
-		return strconv.AppendInt(dst, v.Int64(), 10)
-	case parquet.Int96:
-		return v.Int96().Int().Append(dst, 10)
-	case parquet.Float:
-		return strconv.AppendFloat(dst, float64(v.Float()), 'g', -1, 32)
-	case parquet.Double:
-		return strconv.AppendFloat(dst, v.Double(), 'g', -1, 64)
-	}
-	return append(dst, v.ByteArray()...)
-}
-
-// rowGroup reads the rows of one group; what its values have in bytes is taken
-// from left.
-func (x *run) rowGroup(g parquet.RowGroup, leaves []parquetLeaf, left *int64) (err error) {
-	rows := g.Rows()
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	buf := make([]parquet.Row, parquetRows)
-	var text []byte
-	for {
-		n, err := rows.ReadRows(buf)
-		for _, row := range buf[:n] {
-			for _, v := range row {
-				if v.IsNull() {
-					continue
-				}
-				i := v.Column()
-				if i < 0 || i >= len(leaves) {
-					return errParquet
-				}
-				text = leaves[i].text(text[:0], v)
-				if *left -= int64(len(text)) + 1; *left < 0 {
-					return fmt.Errorf("%w: too many bytes come out of it", errLimit)
-				}
-				if !leaves[i].drop && !x.o.NoSketch {
-					x.rec.Add(text)
-				}
-			}
-			if *left--; *left < 0 {
-				return fmt.Errorf("%w: too many rows come out of it", errLimit)
-			}
-			if err := x.record(); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+	p := &parquetReader{in: in, columns: columns, left: decodedLimit(in.size)}
+	defer p.close()
+	for _, g := range f.groups {
+		if err := p.group(x, g); err != nil {
 			return err
 		}
-		if n == 0 {
-			return errParquet // it would go on for ever
+	}
+	return nil
+}
+
+// A footer is what the end of a Parquet file says, as far as it is needed here.
+type footer struct {
+	schema []element // depth first, the root first
+	rows   int64
+	groups []group
+}
+
+// An element is a node of the schema.
+type element struct {
+	name       string
+	kind       int64 // physical type; -1 for an inner node
+	length     int64 // of kindFixed
+	repetition int64
+	children   int64
+	converted  int64 // -1 for none
+	scale      int64
+	logical    int64 // field of the union; 0 for none
+	unit       int64 // of a timestamp: 1 ms, 2 µs, 3 ns
+	unsigned   bool
+}
+
+type group struct {
+	rows   int64
+	chunks []chunk
+}
+
+// A chunk is a column in a group of rows.
+type chunk struct {
+	elsewhere  bool
+	codec      int64
+	size       int64 // compressed
+	data, dict int64 // offsets
+}
+
+func readFooter(b []byte) (f footer, ok bool) {
+	r := &thrift.Reader{B: b}
+	elements := func(typ byte, one func()) {
+		elem, n := r.List()
+		if typ != thrift.List || n > 0 && elem != thrift.Struct {
+			r.Bad = true
+		}
+		for ; n > 0 && !r.Bad; n-- {
+			one()
 		}
 	}
+	r.Structure(0, func(id int64, typ byte) bool {
+		switch id {
+		case 2: // FileMetaData.schema
+			elements(typ, func() { f.schema = append(f.schema, readElement(r)) })
+		case 3: // FileMetaData.num_rows
+			return number(r, typ, &f.rows)
+		case 4: // FileMetaData.row_groups
+			elements(typ, func() {
+				var g group
+				r.Structure(1, func(id int64, typ byte) bool {
+					switch id {
+					case 1: // RowGroup.columns
+						elements(typ, func() { g.chunks = append(g.chunks, readChunk(r)) })
+					case 3: // RowGroup.num_rows
+						return number(r, typ, &g.rows)
+					default:
+						return false
+					}
+					return true
+				})
+				f.groups = append(f.groups, g)
+			})
+		default:
+			return false
+		}
+		return true
+	})
+	return f, !r.Bad
+}
+
+// number reads an integer of any width into n, or leaves what is none.
+func number(r *thrift.Reader, typ byte, n *int64) bool {
+	if typ != thrift.I16 && typ != thrift.I32 && typ != thrift.I64 {
+		return false
+	}
+	*n = r.Zigzag()
+	return true
+}
+
+func readElement(r *thrift.Reader) element {
+	e := element{kind: -1, converted: -1}
+	r.Structure(2, func(id int64, typ byte) bool {
+		switch id {
+		case 1:
+			return number(r, typ, &e.kind)
+		case 2:
+			return number(r, typ, &e.length)
+		case 3:
+			return number(r, typ, &e.repetition)
+		case 4:
+			if typ != thrift.Binary {
+				return false
+			}
+			e.name = string(r.Take(r.Varint()))
+			return true
+		case 5:
+			return number(r, typ, &e.children)
+		case 6:
+			return number(r, typ, &e.converted)
+		case 7:
+			return number(r, typ, &e.scale)
+		case 10:
+			if typ != thrift.Struct {
+				return false
+			}
+			r.Structure(3, func(id int64, typ byte) bool {
+				e.logical = id
+				if typ != thrift.Struct {
+					return false
+				}
+				r.Structure(4, func(member int64, typ byte) bool {
+					switch {
+					case id == logicalDecimal && member == 1:
+						return number(r, typ, &e.scale)
+					case id == logicalInteger && member == 2:
+						e.unsigned = typ == thrift.False
+					case id == logicalTimestamp && member == 2 && typ == thrift.Struct:
+						r.Structure(5, func(unit int64, _ byte) bool { e.unit = unit; return false })
+						return true
+					}
+					return false
+				})
+				return true
+			})
+			return true
+		}
+		return false
+	})
+	return e
+}
+
+func readChunk(r *thrift.Reader) (c chunk) {
+	r.Structure(2, func(id int64, typ byte) bool {
+		switch {
+		case id == 1: // ColumnChunk.file_path
+			c.elsewhere = true
+		case id == 3 && typ == thrift.Struct: // ColumnChunk.meta_data
+			r.Structure(3, func(id int64, typ byte) bool {
+				switch id {
+				case 4:
+					return number(r, typ, &c.codec)
+				case 7:
+					return number(r, typ, &c.size)
+				case 9:
+					return number(r, typ, &c.data)
+				case 11:
+					return number(r, typ, &c.dict)
+				}
+				return false
+			})
+			return true
+		}
+		return false
+	})
+	return c
+}
+
+// Repetitions of a node.
+const (
+	optional = 1
+	repeated = 2
+)
+
+// columns makes the schema of a file, and a reader for each of its leaves.
+func (x *run) columns(f footer) ([]*parquetColumn, error) {
+	if len(f.schema) == 0 {
+		return nil, errParquet
+	}
+	var out []*parquetColumn
+	at := 1
+	var visit func(c parquetColumn, depth int) error
+	visit = func(c parquetColumn, depth int) error {
+		if at >= len(f.schema) || depth > MaxDepth {
+			return errParquet
+		}
+		e := f.schema[at]
+		at++
+		switch e.repetition {
+		case optional:
+			c.maxDef++
+		case repeated:
+			c.maxDef++
+			c.maxRep++
+		}
+		c.drop = c.drop || x.dropped(e.name)
+		if depth == 1 {
+			if i := x.schema.column([]byte(e.name)); i >= 0 {
+				// What a file declares needs no counting.
+				x.schema.list[i] = column{name: e.name, typ: e.fieldType(), null: e.repetition == optional, seen: MaxRows}
+			}
+		}
+		if e.kind < 0 || e.children > 0 {
+			for range e.children {
+				if err := visit(c, depth+1); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if len(out) == MaxFields {
+			return fmt.Errorf("%w: more than %d columns", errLimit, MaxFields)
+		}
+		if e.kind > kindFixed || e.kind == kindFixed && (e.length < 1 || e.length > MaxRecord) {
+			return errParquet
+		}
+		c.kind, c.width, c.text = e.kind, widths[e.kind], e.text()
+		if c.kind == kindFixed {
+			c.width = int(e.length)
+		}
+		out = append(out, &c)
+		return nil
+	}
+	for range f.schema[0].children {
+		if err := visit(parquetColumn{}, 1); err != nil {
+			return nil, err
+		}
+	}
+	if at != len(f.schema) {
+		return nil, errParquet
+	}
+	return out, nil
+}
+
+// A parquetReader reads the groups of rows of a file.
+type parquetReader struct {
+	in      *sourceAt
+	columns []*parquetColumn
+	left    int64 // bytes that may still come out
+	held    int64 // bytes of the columns' pages
+	packed  []byte
+	codecs  codecs
+}
+
+func (p *parquetReader) close() { p.codecs.close() }
+
+// group reads the rows of one group.
+func (p *parquetReader) group(x *run, g group) error {
+	if len(g.chunks) != len(p.columns) || len(p.columns) == 0 {
+		return errParquet
+	}
+	for i, c := range p.columns {
+		if err := c.begin(g.chunks[i]); err != nil {
+			return err
+		}
+	}
+	for range g.rows {
+		for _, c := range p.columns {
+			if err := c.row(p, x); err != nil {
+				return err
+			}
+		}
+		if err := x.record(); err != nil {
+			return err
+		}
+	}
+	for _, c := range p.columns {
+		if c.left > 0 {
+			return errParquet
+		}
+	}
+	return nil
 }

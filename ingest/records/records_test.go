@@ -42,6 +42,15 @@ func read(t testing.TB, name string, b []byte, o records.Options) *records.Resul
 	return r
 }
 
+// every writes the same values in the encodings and types that row has not.
+type every struct {
+	ID    int64    `parquet:"id,delta"`
+	Text  string   `parquet:"text,delta"`
+	Price *float64 `parquet:"price,optional"`
+	OK    bool     `parquet:"ok"`
+	Label string   `parquet:"label,dict"`
+}
+
 type row struct {
 	ID    int64   `json:"id" parquet:"id"`
 	Text  string  `json:"text" parquet:"text"`
@@ -98,6 +107,25 @@ func asParquet(t interface{ Fatal(...any) }, rows []row, o ...parquet.WriterOpti
 	return b.Bytes()
 }
 
+func asEvery(t interface{ Fatal(...any) }, rows []row, o ...parquet.WriterOption) []byte {
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[every](&b, o...)
+	for i, r := range rows {
+		if _, err := w.Write([]every{{r.ID, r.Text, &rows[i].Price, r.OK, r.Label}}); err != nil {
+			t.Fatal(err)
+		}
+		if i == len(rows)/2 {
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func gz(b []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
@@ -124,6 +152,7 @@ func TestFormatsAgree(t *testing.T) {
 		for name, b := range map[string][]byte{
 			"a.json": asArray(rows), "a.csv": asCSV(rows, ','), "b.csv": asCSV(rows, ';'), "a.tsv": asCSV(rows, '\t'),
 			"a.parquet": asParquet(rt, rows), "b.parquet": asParquet(rt, rows, parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(2)),
+			"c.parquet": asEvery(rt, rows, parquet.Compression(&parquet.Snappy)), "d.parquet": asEvery(rt, rows, parquet.Compression(&parquet.Gzip), parquet.DataPageVersion(2)), "e.parquet": asEvery(rt, rows, parquet.DataPageVersion(1), parquet.PageBufferSize(64)),
 			"a.jsonl.gz": gz(asJSONL(rows)), "a.csv.zst": zst(asCSV(rows, ',')), "noext": append(asJSONL(rows), "{}\n"...)[:len(asJSONL(rows))],
 		} {
 			if name == "noext" && len(rows) < 2 {
