@@ -48,11 +48,11 @@ func (s *schema) saw(i int, typ string) {
 		c.null = true
 		return
 	}
-	c.typ = wider(c.typ, typ)
+	c.typ = Wider(c.typ, typ)
 }
 
-// wider is the type of a field that holds both.
-func wider(a, b string) string {
+// Wider is the type of a field that holds both.
+func Wider(a, b string) string {
 	switch {
 	case a == b || b == "" || b == Null:
 		return a
