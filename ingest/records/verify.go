@@ -33,7 +33,7 @@ const keptBlocks = 16
 func VerifySketch(ctx context.Context, b unixfs.Blocks, m *manifests.Manifest) error {
 	v := &verifier{ctx: ctx, b: &recent{Blocks: b}, o: Options{Drop: DropOf(m), NoSketch: !sketch.Comparable(m.Sketch)}}
 	if sketch.FastCDC(m.Fingerprint) {
-		next, stop := iter.Pull2(readFingerprint(ctx, b, m.Fingerprint.CID.Cid))
+		next, stop := iter.Pull2(sketch.ReadFingerprint(ctx, b, m.Fingerprint.CID.Cid))
 		defer stop()
 		v.next = next
 		v.chunker = attribution.NewFingerprinter(v.chunk)
@@ -72,30 +72,6 @@ func VerifySketch(ctx context.Context, b unixfs.Blocks, m *manifests.Manifest) e
 
 func mismatch(format string, args ...any) error {
 	return fault.New(fault.Unverified, Mismatch+": "+format, args...)
-}
-
-// readFingerprint gives the chunks of a fingerprint file.
-func readFingerprint(ctx context.Context, b unixfs.Blocks, c cid.Cid) iter.Seq2[attribution.Chunk, error] {
-	return func(yield func(attribution.Chunk, error) bool) {
-		r, w := io.Pipe()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			w.CloseWithError(unixfs.ReadFile(ctx, b, c, func(p []byte) error {
-				_, err := w.Write(p)
-				return err
-			}))
-		}()
-		defer func() { r.Close(); <-done }()
-		for k, err := range attribution.ReadFingerprint(r) {
-			if err != nil {
-				err = fmt.Errorf("the fingerprint: %w", err)
-			}
-			if !yield(k, err) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 type verifier struct {

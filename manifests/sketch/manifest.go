@@ -1,7 +1,10 @@
 package sketch
 
 import (
+	"context"
 	"encoding/binary"
+	"fmt"
+	"io"
 	"iter"
 
 	"github.com/ipfs/go-cid"
@@ -9,6 +12,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit/attribution"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 )
 
 // InManifest says of s, whose bytes are the raw block id, what a manifest says.
@@ -46,4 +50,32 @@ func Chunks(list iter.Seq2[attribution.Chunk, error]) (Sketch, error) {
 		b.Add(binary.BigEndian.Uint64(c.Hash[:]))
 	}
 	return b.Sketch(), nil
+}
+
+// ReadFingerprint gives the chunks of a fingerprint file that lies in blocks. It
+// is read as it is gone through, once; an error ends it.
+func ReadFingerprint(ctx context.Context, b unixfs.Blocks, file cid.Cid) iter.Seq2[attribution.Chunk, error] {
+	return func(yield func(attribution.Chunk, error) bool) {
+		r, w := io.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.CloseWithError(unixfs.ReadFile(ctx, b, file, func(p []byte) error {
+				_, err := w.Write(p)
+				return err
+			}))
+		}()
+		defer func() {
+			r.Close()
+			<-done
+		}()
+		for c, err := range attribution.ReadFingerprint(r) {
+			if err != nil {
+				err = fmt.Errorf("the fingerprint %s: %w", file, err)
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
+	"github.com/cairn-registry/cairn/registry/overlap"
 )
 
 const (
@@ -39,6 +41,7 @@ type Gateway struct {
 	store   *pack.Store
 	reg     *registry.Registry
 	api     *api.API
+	overlap *overlap.Index
 	log     *slog.Logger
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
@@ -55,6 +58,7 @@ func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Lo
 	}
 	g := &Gateway{
 		store: store, reg: reg, api: api.New(reg, version, log), log: log,
+		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store, Log: log}),
 		backend: backend, metrics: metrics, seen: newInstruments(metrics),
 	}
 	gauge := func(name, help string, value func(registry.Status) float64) {
@@ -70,6 +74,9 @@ func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Lo
 	})
 	return g, nil
 }
+
+// Overlap returns the index that answers /v1/overlap.
+func (g *Gateway) Overlap() *overlap.Index { return g.overlap }
 
 // Public returns the handler for strangers: it only reads. deserialized allows
 // files and directory pages under /ipfs besides blocks and CARs; as long as
@@ -90,6 +97,7 @@ func (g *Gateway) Private() http.Handler {
 func (g *Gateway) mux(face string, deserialized bool) *http.ServeMux {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
+	g.overlap.Register(mux)
 	mux.Handle("/ipfs/", g.ipfs(face, deserialized))
 	mux.HandleFunc("GET /checkpoint", g.checkpoint)
 	mux.HandleFunc("GET /tile/", g.tile)

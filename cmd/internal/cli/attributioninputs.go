@@ -157,37 +157,13 @@ func (e *evidence) earlier(ctx context.Context, below uint64) iter.Seq2[attribut
 				}
 				x := attribution.Earlier{Index: d.Index, Statement: d.Statement.String()}
 				if err == nil {
-					x.Chunks = e.fingerprint(ctx, m.Fingerprint.CID.Cid)
+					x.Chunks = sketch.ReadFingerprint(ctx, e.blocks, m.Fingerprint.CID.Cid)
 				}
 				if !yield(x, err) || err != nil {
 					return
 				}
 			}
 			if q.After = page.Next; q.After == 0 {
-				return
-			}
-		}
-	}
-}
-
-// fingerprint reads a fingerprint file as it goes.
-func (e *evidence) fingerprint(ctx context.Context, c cid.Cid) iter.Seq2[attribution.Chunk, error] {
-	return func(yield func(attribution.Chunk, error) bool) {
-		r, w := io.Pipe()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			w.CloseWithError(e.reader(ctx, c)(w))
-		}()
-		defer func() {
-			r.Close()
-			<-done
-		}()
-		for k, err := range attribution.ReadFingerprint(r) {
-			if err != nil {
-				err = fmt.Errorf("the fingerprint %s: %w", c, err)
-			}
-			if !yield(k, err) {
 				return
 			}
 		}

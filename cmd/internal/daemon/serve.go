@@ -39,6 +39,16 @@ func (h *Home) gateway(ctx context.Context) (*gateway.Gateway, error) {
 	return h.front, nil
 }
 
+// RebuildOverlap makes the index of overlap anew, and returns how many datasets
+// have something to compare.
+func (h *Home) RebuildOverlap(ctx context.Context) (int, error) {
+	g, err := h.gateway(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return g.Overlap().Rebuild(ctx)
+}
+
 // handler is what the home's own commands talk to when no server runs: the
 // same handler that a server has on its socket.
 func (h *Home) handler(ctx context.Context) (http.Handler, error) {
