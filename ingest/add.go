@@ -9,6 +9,7 @@ import (
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/ingest/dag"
 	"github.com/cairn-registry/cairn/ingest/source"
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -42,7 +43,13 @@ type File struct {
 	CID       cid.Cid
 	Size      int64
 	SHA256    [32]byte // of the file's bytes; zero with NoFileHash
-	MediaType string   // "" when the extension says nothing
+	MediaType string   // "" when the extension says nothing; of compressed records, what is inside
+
+	// What follows is set for files of records, unless NoSketch: see package
+	// records.
+	Records     *int64 // nil when the file could not be read to its end
+	SchemaRef   string // of Result.Schemas
+	Compression string // around the records: gzip, zstd
 }
 
 // A Progress is a state of an Add or a Get. Totals are 0 until, and unless,
@@ -80,6 +87,13 @@ type AddOptions struct {
 	// hash. It is there to measure that cost, and for nothing else.
 	NoFileHash bool
 
+	// NoSketch leaves out the reading of records, the sketch and the fingerprint.
+	NoSketch bool
+	// Drop names fields of records that are left out of the sketch: identifiers.
+	Drop map[string]bool
+	// NoSchemas leaves out the files' SchemaRef: somebody else names the schemas.
+	NoSchemas bool
+
 	// Progress, when set, is called from one goroutine, at most a few times a
 	// second, and once at the end. It must not block.
 	Progress func(Progress)
@@ -109,6 +123,15 @@ type Result struct {
 	Files    []File
 	FileList cid.Cid
 
+	// What was found in the files, unless NoSketch. Records is the sum over all
+	// files of records, nil when one of them could not be read to its end. Sketch
+	// and Fingerprint are nil when there is nothing to make them from; what they
+	// name is in the store.
+	Records     *int64
+	Schemas     map[string]manifests.RecordSchema
+	Sketch      *manifests.Sketch
+	Fingerprint *manifests.Fingerprint
+
 	Chunker  string // as it is recorded in a manifest
 	Warnings []Warning
 }
@@ -117,8 +140,10 @@ type Result struct {
 // store, in an order that depends on the input alone. When it returns nil they
 // are durable. A nil store is a dry run: everything is computed, nothing kept.
 //
-// Memory is bounded whatever the input: 16 MiB of blocks in flight, the names
-// of one directory at each level, and what a directory's entries take.
+// Memory is bounded whatever the input: 12 MiB of blocks in flight, the names
+// of one directory at each level, what a directory's entries take, and a few MiB
+// for the records of a file. Records, sketch and fingerprint are made in the same
+// pass; a file whose records are malformed gives a warning.
 //
 // A file that changes while it is read is read again, at most twice; then it is
 // fault.Conflict, by name. What cannot be added is fault.Invalid, by name, up

@@ -115,6 +115,14 @@ func BenchmarkAddBigFile(b *testing.B) {
 	}
 }
 
+func measureAdd(b *testing.B, path string, o ingest.AddOptions) {
+	b.Helper()
+	measure(b, func(s *pack.Store) error {
+		_, err := ingest.Add(b.Context(), path, ingest.PackStore(s), o)
+		return err
+	})
+}
+
 func BenchmarkAddSmallFiles(b *testing.B) {
 	dir, files := smallTree(b)
 	measure(b, func(s *pack.Store) error {

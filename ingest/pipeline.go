@@ -26,7 +26,7 @@ import (
 const (
 	// inFlight bounds the bytes of chunks between being read and being written,
 	// whatever the number of processors.
-	inFlight = 16 << 20
+	inFlight = 12 << 20
 	// queued bounds the items between the walk and the writer: enough small
 	// files to keep all workers busy.
 	queued = 1024
@@ -65,7 +65,8 @@ type adder struct {
 	dirs     []*openDir
 	spare    []*dag.DirBuilder
 	list     *listBuilder
-	whole    *fileHash
+	survey   *survey
+	lanes    *lanes
 }
 
 // A step is one item on its way to assemble.
@@ -95,9 +96,10 @@ type chunk struct {
 
 	digest [32]byte
 	stat   source.Stat // of a small file, when it was read
+	parts  parts       // of a small file
 	err    error
 	ready  chan struct{}
-	lent   bool // to the hashing of the whole file, which gives it back
+	lent   bool // to the lanes, which give it back
 }
 
 func (a *adder) run(ctx context.Context, root string) error {
@@ -105,9 +107,10 @@ func (a *adder) run(ctx context.Context, root string) error {
 	a.jobs = make(chan *chunk, queued)
 	a.free = make(chan []byte, inFlight>>20)
 	a.file = dag.NewFile(a.o.Profile, a.counted())
-	a.list = &listBuilder{a: a, file: dag.NewFile(dag.ProfileV1_2025, a.counted())}
-	a.whole = newFileHash()
-	defer a.whole.close()
+	a.list = &listBuilder{a: a, file: newFileWriter(a)}
+	a.survey = newSurvey(a)
+	a.lanes = newLanes(&a.o, a.o.CacheDir)
+	defer a.lanes.close()
 
 	g, run := errgroup.WithContext(ctx)
 	order := make(chan *step, queued)
@@ -143,6 +146,9 @@ func (a *adder) run(ctx context.Context, root string) error {
 		return err
 	}
 	a.result.Warnings = warnings
+	if err := a.survey.finish(ctx, &a.result); err != nil {
+		return err
+	}
 	return a.list.finish(ctx)
 }
 
@@ -291,8 +297,12 @@ func (a *adder) readChunk(c *chunk) {
 			c.data = c.buf[len(before) : len(before)+c.n]
 		}
 	}
-	if c.err == nil {
-		c.digest = sha256.Sum256(c.buf)
+	if c.err != nil {
+		return
+	}
+	c.digest = sha256.Sum256(c.buf)
+	if c.item != nil {
+		c.parts = a.o.inspect(c.item.Name, c.data, c.digest, a.o.Profile.RawLeaves)
 	}
 }
 
@@ -432,15 +442,23 @@ func (a *adder) place(name string, l dag.Link) error {
 func (a *adder) fileDone(ctx context.Context, it *source.Item, e *cached) error {
 	a.result.FileCount++
 	a.result.Bytes += int64(e.link.Size)
-	a.cache.add(it.Path, e)
 	if err := a.place(it.Name, e.link); err != nil {
 		return fmt.Errorf("%s: %w", fault.Printable(it.Path), err)
 	}
+	f := File{Path: it.Path, CID: e.link.CID, Size: int64(e.link.Size), SHA256: e.sha256, MediaType: MediaType(it.Name)}
+	keep, known := a.cache.begin(e)
+	if err := a.survey.take(ctx, &f, &e.parts, keep); err != nil {
+		return fmt.Errorf("%s: %w", fault.Printable(it.Path), err)
+	}
+	if known {
+		a.cache.add(it.Path, e)
+	}
+	if a.o.NoSchemas {
+		f.SchemaRef = ""
+	}
 	a.progress.Files++
 	a.report(false)
-	return a.list.add(ctx, File{
-		Path: it.Path, CID: e.link.CID, Size: int64(e.link.Size), SHA256: e.sha256, MediaType: MediaType(it.Name),
-	})
+	return a.list.add(ctx, f)
 }
 
 // readFile takes the chunks of a file as they become ready.
@@ -463,7 +481,11 @@ func (a *adder) takeChunks(ctx context.Context, s *step) (*cached, error) {
 	e := new(cached)
 	var failed error
 	n := 0
-	a.whole.reset()
+	if s.file != nil {
+		a.lanes.begin(ctx, s.item, s.file.f, s.file.stat.Size)
+	}
+	// Nothing may read the file any more when it is closed, nor when it is read again.
+	defer a.lanes.drop()
 	a.file.Reset()
 	for c := range s.chunks {
 		select {
@@ -477,7 +499,7 @@ func (a *adder) takeChunks(ctx context.Context, s *step) (*cached, error) {
 		if failed == nil {
 			n++
 			single := s.file == nil
-			e.stat = c.stat
+			e.stat, e.parts = c.stat, c.parts
 			failed = a.leaf(ctx, c, single, e)
 		}
 		if !c.lent {
@@ -499,11 +521,11 @@ func (a *adder) takeChunks(ctx context.Context, s *step) (*cached, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	return a.finishFile(ctx, e, n)
+	return a.finishFile(ctx, e, n, s.file == nil)
 }
 
-// leaf writes a leaf and takes it into the file's DAG and whole-file hash. When
-// the file is one raw leaf, the two hashes are the same.
+// leaf writes a leaf and takes it into the file's DAG, and hands it to the lanes.
+// When the file is one raw leaf, its hash is that of the whole file.
 func (a *adder) leaf(ctx context.Context, c *chunk, single bool, e *cached) error {
 	if _, err := a.counted().Append(ctx, a.o.Profile.LeafCID(c.digest), c.buf); err != nil {
 		return err
@@ -512,19 +534,17 @@ func (a *adder) leaf(ctx context.Context, c *chunk, single bool, e *cached) erro
 	switch {
 	case single && a.o.Profile.RawLeaves:
 		e.sha256 = c.digest
-	case a.o.NoFileHash:
-	case single:
+	case single && !a.o.NoFileHash:
 		e.sha256 = sha256.Sum256(c.data)
-	default:
-		c.lent = true
-		a.whole.add(c.data, func() { a.done(c) })
+	case !single:
+		c.lent = a.lanes.add(c.data, func() { a.done(c) })
 	}
 	a.progress.Bytes += int64(c.n)
 	a.report(false)
 	return a.file.AddLeaf(ctx, c.digest, c.n, size)
 }
 
-func (a *adder) finishFile(ctx context.Context, e *cached, chunks int) (*cached, error) {
+func (a *adder) finishFile(ctx context.Context, e *cached, chunks int, single bool) (*cached, error) {
 	if chunks == 0 { // only an empty file cut by its content
 		before, after := a.o.Profile.LeafFrame(0)
 		c := &chunk{buf: append(before, after...)}
@@ -537,10 +557,10 @@ func (a *adder) finishFile(ctx context.Context, e *cached, chunks int) (*cached,
 	if e.link, _, err = a.file.Finish(ctx); err != nil {
 		return nil, err
 	}
-	if e.sha256 == ([32]byte{}) && !a.o.NoFileHash {
-		e.sha256 = a.whole.sum()
+	if single {
+		return e, nil
 	}
-	return e, nil
+	return e, a.lanes.finish(e)
 }
 
 // readAgain reads a file that changed, in sequence and with one buffer.
@@ -551,7 +571,8 @@ func (a *adder) readAgain(ctx context.Context, it *source.Item) (*cached, error)
 	}
 	defer f.Close()
 	e := &cached{stat: stat}
-	a.whole.reset()
+	a.lanes.begin(ctx, it, f, stat.Size)
+	defer a.lanes.drop()
 	a.file.Reset()
 	split := a.chunker.Split(io.NewSectionReader(f, 0, stat.Size))
 	n, read := 0, int64(0)
@@ -584,7 +605,7 @@ func (a *adder) readAgain(ctx context.Context, it *source.Item) (*cached, error)
 	if now != stat || read != stat.Size {
 		return nil, errChanged
 	}
-	return a.finishFile(ctx, e, n)
+	return a.finishFile(ctx, e, n, false)
 }
 
 // report calls Progress, now and then.
@@ -602,8 +623,7 @@ func (a *adder) report(last bool) {
 // all of them once they are too many.
 type listBuilder struct {
 	a    *adder
-	file *dag.FileBuilder
-	buf  []byte
+	file *fileWriter
 	long bool
 }
 
@@ -626,38 +646,18 @@ func (l *listBuilder) add(ctx context.Context, f File) error {
 
 func (l *listBuilder) line(ctx context.Context, f File) error {
 	var err error
-	l.buf, err = manifests.AppendFileLine(l.buf, ManifestFile(f))
-	if err != nil {
+	if l.file.buf, err = manifests.AppendFileLine(l.file.buf, ManifestFile(f)); err != nil {
 		return err
 	}
-	for size := dag.ProfileV1_2025.ChunkSize; len(l.buf) >= size; {
-		if err := l.leaf(ctx, l.buf[:size]); err != nil {
-			return err
-		}
-		l.buf = l.buf[:copy(l.buf, l.buf[size:])]
-	}
-	return nil
-}
-
-func (l *listBuilder) leaf(ctx context.Context, b []byte) error {
-	d := sha256.Sum256(b)
-	if _, err := l.a.counted().Append(ctx, dag.ProfileV1_2025.LeafCID(d), b); err != nil {
-		return err
-	}
-	return l.file.AddLeaf(ctx, d, len(b), len(b))
+	return l.file.cut(ctx)
 }
 
 func (l *listBuilder) finish(ctx context.Context) error {
 	if !l.long {
 		return nil
 	}
-	if len(l.buf) > 0 {
-		if err := l.leaf(ctx, l.buf); err != nil {
-			return err
-		}
-	}
-	link, _, err := l.file.Finish(ctx)
-	l.a.result.FileList = link.CID
+	var err error
+	l.a.result.FileList, err = l.file.finish(ctx)
 	return err
 }
 
@@ -665,6 +665,7 @@ func (l *listBuilder) finish(ctx context.Context) error {
 func ManifestFile(f File) manifests.File {
 	return manifests.File{
 		Path: f.Path, CID: cjson.Link{Cid: f.CID}, Size: f.Size, SHA256: fmt.Sprintf("%x", f.SHA256), MediaType: f.MediaType,
+		Records: f.Records, SchemaRef: f.SchemaRef, Compression: f.Compression,
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	cacheMagic = "cairn-stat/1\n"
+	cacheMagic = "cairn-stat/2\n"
 	// racy is how close to the start of an Add a file's times may be: a file
 	// system may keep times to two seconds, and a file written in the same tick
 	// as it was read would not be told from an unchanged one.
@@ -34,6 +34,7 @@ type cached struct {
 	stat   source.Stat
 	link   dag.Link
 	sha256 [32]byte
+	parts  parts
 }
 
 // A statCache remembers the files of one tree under one set of options, in the
@@ -41,9 +42,10 @@ type cached struct {
 // counts only when the root that its Add made is still in the store. A cache
 // that is damaged counts as none.
 //
-// The file is: magic; records; a zero byte; the root's CID and a byte with its
-// length; the xxh64 of all before. A record is the path's length and bytes, then
-// the fields of cached.
+// The file is: magic; records; a zero byte; parts; the offset of the parts; the
+// root's CID and a byte with its length; the xxh64 of all before. A record is the
+// path's length and bytes, then the fields of cached, the last of them where its
+// parts are: the names of its chunks, then its records.
 type statCache struct {
 	name    string
 	started time.Time
@@ -55,8 +57,16 @@ type statCache struct {
 
 	tmp *os.File
 	w   *bufio.Writer
+	n   int64 // bytes written to w
 	sum hash.Hash64
 	err error
+
+	// The parts are written beside, and appended at the end.
+	partsTmp *os.File
+	partsW   *bufio.Writer
+	partsN   int64
+	partsAt  int64 // in the old file
+	from     int64 // where the parts of the file at hand begin
 }
 
 type cacheRecord struct {
@@ -77,7 +87,7 @@ func (a *adder) openCache(path string) error {
 	if err := os.MkdirAll(a.o.CacheDir, 0o700); err != nil {
 		return err
 	}
-	key := xxhash.Sum64String(fmt.Sprintf("%q %s %s %t %t %t", abs, a.o.Profile.Name, a.chunker, a.o.Hidden, a.o.NoIgnore, a.o.NoFileHash))
+	key := xxhash.Sum64String(fmt.Sprintf("%q %s %s %t %t %t %t %s", abs, a.o.Profile.Name, a.chunker, a.o.Hidden, a.o.NoIgnore, a.o.NoFileHash, a.o.NoSketch, a.o.dropKey()))
 	a.cache.name = filepath.Join(a.o.CacheDir, fmt.Sprintf("%016x.stat", key))
 	root, ok := a.cache.open()
 	if ok {
@@ -121,10 +131,15 @@ func (c *statCache) open() (root cid.Cid, ok bool) {
 	if _, err := f.ReadAt(n[:], info.Size()-9); err != nil || int64(n[0]) > info.Size()-9 {
 		return cid.Undef, false
 	}
-	id := make([]byte, n[0])
-	if _, err := f.ReadAt(id, info.Size()-9-int64(n[0])); err != nil {
+	id := make([]byte, int(n[0])+8)
+	at := info.Size() - 9 - int64(len(id))
+	if _, err := f.ReadAt(id, at); err != nil {
 		return cid.Undef, false
 	}
+	if c.partsAt = int64(binary.BigEndian.Uint64(id)); c.partsAt < 0 || c.partsAt > at {
+		return cid.Undef, false
+	}
+	id = id[8:]
 	if root, err = cid.Cast(id); err != nil {
 		return cid.Undef, false
 	}
@@ -144,7 +159,7 @@ func (c *statCache) advance() {
 	if _, err := io.ReadFull(c.r, b); err != nil {
 		return
 	}
-	var v [6]uint64
+	var v [9]uint64
 	for i := range v {
 		if v[i], err = binary.ReadUvarint(c.r); err != nil {
 			return
@@ -154,10 +169,12 @@ func (c *statCache) advance() {
 	e.path = string(b)
 	e.stat = source.Stat{Size: int64(v[0]), Mtime: int64(v[1]), Ctime: int64(v[2]), Inode: v[3]}
 	e.link.Size, e.link.Tsize = v[0], v[4]
-	id := make([]byte, v[5])
-	if v[5] > 64 {
+	if v[5] > 64 || max(v[6], v[7], v[8]) > 1<<48 {
 		return
 	}
+	id := make([]byte, v[5])
+	e.parts.at = io.NewSectionReader(c.old, c.partsAt+int64(v[6]), int64(v[7]+v[8]))
+	e.parts.names = int64(v[7])
 	if _, err := io.ReadFull(c.r, id); err != nil {
 		return
 	}
@@ -196,27 +213,59 @@ func (c *statCache) create() error {
 		return err
 	}
 	c.tmp, c.sum = f, xxhash.New()
-	c.w = bufio.NewWriterSize(io.MultiWriter(f, c.sum), 256<<10)
-	_, c.err = c.w.WriteString(cacheMagic)
-	return nil
+	c.w = bufio.NewWriterSize(io.MultiWriter(f, c.sum), 64<<10)
+	if c.partsTmp, err = os.CreateTemp(filepath.Dir(c.name), "."+filepath.Base(c.name)+".*"); err != nil {
+		return err
+	}
+	c.partsW = bufio.NewWriterSize(c.partsTmp, 64<<10)
+	return c.write([]byte(cacheMagic))
 }
 
-// add remembers a file, unless it is so young that a change might go unseen.
-func (c *statCache) add(path string, e *cached) {
+func (c *statCache) write(b []byte) error {
+	if c.err == nil {
+		c.n += int64(len(b))
+		_, c.err = c.w.Write(b)
+	}
+	return c.err
+}
+
+// Write takes parts of the file at hand.
+func (c *statCache) Write(b []byte) (int, error) {
+	if c.err == nil {
+		c.partsN += int64(len(b))
+		_, c.err = c.partsW.Write(b)
+	}
+	return len(b), nil // the cache is no reason to fail
+}
+
+// begin says whether a file is to be remembered, and where the names of its
+// chunks go then. One is not that is so young that a change might go unseen.
+func (c *statCache) begin(e *cached) (io.Writer, bool) {
 	if c.w == nil || c.err != nil {
-		return
+		return nil, false
 	}
 	if limit := c.started.Add(-racy).UnixNano(); e.stat.Mtime >= limit || e.stat.Ctime >= limit || e.stat.Mtime < 0 {
-		return
+		return nil, false
 	}
+	c.from = c.partsN
+	return c, true
+}
+
+// add remembers a file whose names of chunks came since begin.
+func (c *statCache) add(path string, e *cached) {
+	names := c.partsN - c.from
+	rec, err := encodeRecords(e.parts.records)
+	if err != nil {
+		c.err = err
+	}
+	c.Write(rec)
 	b := binary.AppendUvarint(nil, uint64(len(path)))
 	b = append(b, path...)
 	id := e.link.CID.Bytes()
-	for _, v := range []uint64{uint64(e.stat.Size), uint64(e.stat.Mtime), uint64(e.stat.Ctime), e.stat.Inode, e.link.Tsize, uint64(len(id))} {
+	for _, v := range []uint64{uint64(e.stat.Size), uint64(e.stat.Mtime), uint64(e.stat.Ctime), e.stat.Inode, e.link.Tsize, uint64(len(id)), uint64(c.from), uint64(names), uint64(len(rec))} {
 		b = binary.AppendUvarint(b, v)
 	}
-	b = append(append(b, id...), e.sha256[:]...)
-	_, c.err = c.w.Write(b)
+	c.write(append(append(b, id...), e.sha256[:]...))
 }
 
 // finish puts the new cache in place, after the commit of what it speaks of.
@@ -225,8 +274,14 @@ func (c *statCache) finish(root cid.Cid) error {
 		return nil
 	}
 	id := root.Bytes()
-	_, err := c.w.Write(append(append([]byte{0}, id...), byte(len(id))))
-	err = errors.Join(c.err, err, c.w.Flush())
+	c.write([]byte{0})
+	at := c.n
+	err := errors.Join(c.err, c.partsW.Flush())
+	if err == nil {
+		_, err = io.Copy(c.w, io.NewSectionReader(c.partsTmp, 0, c.partsN))
+	}
+	_, werr := c.w.Write(append(append(binary.BigEndian.AppendUint64(nil, uint64(at)), id...), byte(len(id))))
+	err = errors.Join(err, werr, c.w.Flush())
 	if err == nil {
 		_, err = c.tmp.Write(binary.BigEndian.AppendUint64(nil, c.sum.Sum64()))
 	}
@@ -252,5 +307,9 @@ func (c *statCache) close() {
 	if c.tmp != nil {
 		c.tmp.Close()
 		os.Remove(c.tmp.Name())
+	}
+	if c.partsTmp != nil {
+		c.partsTmp.Close()
+		os.Remove(c.partsTmp.Name())
 	}
 }

@@ -147,7 +147,7 @@ func (h *home) put(publisher, name, version string, files map[string]string, cha
 			h.t.Fatal(err)
 		}
 	}
-	r, err := ingest.Add(h.t.Context(), dir, ingest.PackStore(h.store), ingest.AddOptions{})
+	r, err := ingest.Add(h.t.Context(), dir, ingest.PackStore(h.store), ingest.AddOptions{NoSketch: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}

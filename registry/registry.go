@@ -395,6 +395,9 @@ func (r *Registry) Status() Status {
 	return s
 }
 
+// Dir returns the home folder.
+func (r *Registry) Dir() string { return r.cfg.Dir }
+
 // Log returns the log's reader: checkpoint, tiles, proofs.
 func (r *Registry) Log() *translog.Reader { return r.tlog.Reader }
 

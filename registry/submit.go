@@ -447,7 +447,21 @@ func (r *Registry) admitDataset(ctx context.Context, blocks unixfs.Blocks, s *ma
 	if err != nil {
 		return err
 	}
-	next, stop := iter.Pull2(m.ListedFiles(ctx, either{data, blocks}))
+	anywhere := either{data, blocks}
+	if m.Sketch != nil {
+		if _, err := anywhere.Size(ctx, m.Sketch.CID.Cid); err != nil {
+			return fmt.Errorf("the sketch: %w", err)
+		}
+	}
+	if m.Fingerprint != nil {
+		if err := unixfs.Closure(ctx, anywhere, []cid.Cid{m.Fingerprint.CID.Cid}, 0, false, func(c cid.Cid, _ []byte) error {
+			_, err := anywhere.Size(ctx, c) // leaves are not read
+			return err
+		}); err != nil {
+			return fmt.Errorf("the fingerprint: %w", err)
+		}
+	}
+	next, stop := iter.Pull2(m.ListedFiles(ctx, anywhere))
 	defer stop()
 	sum, err := unixfs.Check(ctx, data, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {
 		f, err, ok := next()

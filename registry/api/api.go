@@ -85,10 +85,13 @@ func (a *API) get(mux *http.ServeMux, path string, fn func(*http.Request) (any, 
 	})
 }
 
-func (a *API) send(w http.ResponseWriter, r *http.Request, v any) {
+func (a *API) send(w http.ResponseWriter, r *http.Request, v any) { Send(w, r, a.log, v) }
+
+// Send answers with v as JSON.
+func Send(w http.ResponseWriter, r *http.Request, log *slog.Logger, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		Problem(w, r, a.log, err)
+		Problem(w, r, log, err)
 		return
 	}
 	body(w, "application/json", fresh, append(b, '\n'))

@@ -48,6 +48,8 @@ const (
 	CheckStructure = "structure"  // the data's DAG, its counts and its file list
 	CheckBlocks    = "blocks"     // the data's blocks
 	CheckFiles     = "files"      // SHA-256 of whole files
+	CheckSketch    = "sketch"     // the sketch and fingerprint that the manifest names
+	CheckOverlap   = "overlap"    // what the data shares with earlier datasets
 )
 
 // WrongRegistry is the code of a registry/v1 that is for another log.
@@ -76,9 +78,23 @@ type Options struct {
 	Seed   uint64
 	// Progress, when set, is told how many bytes of how many were read.
 	Progress func(done, total int64)
+	// Sketch, when set, computes the sketch and fingerprint that a manifest names
+	// from the data again, when all blocks are read: fault.Unverified for others.
+	Sketch func(ctx context.Context, b unixfs.Blocks, m *manifests.Manifest) error
+	// Overlap, when set, gives what the registry finds undeclared. It is the
+	// registry's word, and no verdict about the dataset follows from it.
+	Overlap func(ctx context.Context, statement cid.Cid) ([]Undeclared, error)
 	// Leaf, when set, is handed each entry of the log that [Log] recomputes, in
 	// order, before it is known whether the whole holds. An error ends the work.
 	Leaf func(c proof.Checkpoint, i uint64, leaf []byte) error
+}
+
+// Undeclared is an earlier dataset that shares something, and that no declared
+// relation leads to.
+type Undeclared struct {
+	Statement cid.Cid
+	Code      string
+	Detail    string // how much, for people
 }
 
 // The results of an audit, the same words as in attestation/v1. Only the first

@@ -74,6 +74,7 @@ func Dataset(ctx context.Context, ev Evidence, statement cid.Cid, o Options) (*R
 	}
 	if c != nil {
 		a.documents(bundle.Envelope, c)
+		a.overlap(statement)
 	}
 	return a.r, nil
 }
@@ -218,6 +219,25 @@ func (a *auditor) documents(envelope []byte, c *manifests.Contribution) {
 	a.licence(t)
 	a.r.Data = cjson.CID{Cid: m.Data.Root.Cid}
 	a.data(m)
+	if a.o.Sketch != nil && a.o.Blocks == All && a.r.Result == Holds && (m.Sketch != nil || m.Fingerprint != nil) {
+		a.judge(CheckSketch, m.Data.Root.String(), a.o.Sketch(a.ctx, a.ev, m), "the same, computed again")
+	}
+}
+
+// overlap reports what the registry finds undeclared.
+func (a *auditor) overlap(statement cid.Cid) {
+	if a.o.Overlap == nil {
+		return
+	}
+	list, err := a.o.Overlap(a.ctx, statement)
+	if err != nil {
+		a.skip(CheckOverlap, statement.String(), "the registry does not say: "+err.Error())
+		return
+	}
+	for _, u := range list {
+		a.skip(CheckOverlap, u.Statement.String(), u.Code+": "+u.Detail)
+		a.r.Findings[len(a.r.Findings)-1].Code = u.Code
+	}
 }
 
 // licence checks that the text of the terms is there.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
 	"github.com/cairn-registry/cairn/registry/hub"
+	"github.com/cairn-registry/cairn/registry/overlap"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
@@ -43,6 +45,7 @@ type Gateway struct {
 	metrics *prometheus.Registry
 	front   *front
 	hub     *hub.Hub
+	overlap *overlap.Index
 	routing http.Handler                          // nil: who provides a block is not answered
 	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
 
@@ -77,6 +80,7 @@ func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error)
 		o: o, store: store, reg: reg, api: api.New(reg, o.Version, o.Log), log: o.Log, deny: deny, guard: guard,
 		notices: &notices{reg: reg, store: o.Blocks},
 		backend: backend, metrics: metrics,
+		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store, Log: o.Log}),
 	}
 	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{Log: o.Log}); err != nil {
 		return nil, err
@@ -111,6 +115,9 @@ func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes
 // TakeHub replaces the Hub API, which only reads, by one with other options. It is
 // called before Public and Private.
 func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
+
+// Overlap returns the index that answers /v1/overlap.
+func (g *Gateway) Overlap() *overlap.Index { return g.overlap }
 
 // TakeRouting adds a handler for /routing/v1, the Delegated Routing V1 HTTP API, to
 // the public face. It is called before Public.
@@ -159,6 +166,7 @@ func (g *Gateway) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
 	g.hub.Register(mux)
+	g.overlap.Register(mux)
 	mux.HandleFunc("GET /robots.txt", g.signals)
 	mux.HandleFunc("GET /.well-known/tdmrep.json", g.signals)
 	mux.HandleFunc("GET "+rslPath+"{cid}", g.rsl)
@@ -222,6 +230,7 @@ entries    %d
 
 /v1/status           what this registry is, and how far it is
 /v1/datasets         its datasets (license, contributor, keyword, publisher, name, root, source, latest)
+/v1/overlap/CID      what a dataset shares with earlier ones
 /v1/revenue          what was earned with them; /v1/periods says which month is open
 /api, /datasets      the same datasets for clients of the Hugging Face Hub (HF_ENDPOINT, hubUrl)
 /ipfs/CID            blocks, CARs (?format=car) and files

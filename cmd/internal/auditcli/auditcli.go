@@ -214,7 +214,7 @@ func online(ctx context.Context, env *Env, trust auditing.Trust, f flags, rest [
 		if rerr != nil {
 			return rerr
 		}
-		r, err = audit.Dataset(ctx, src, d.Statement.Cid, o)
+		r, err = audit.Dataset(ctx, src, d.Statement.Cid, src.Options(o))
 	}
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest/blocks/remote"
+	"github.com/cairn-registry/cairn/ingest/records"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -36,6 +37,41 @@ func Remote(url string, rt http.RoundTripper) (Source, error) {
 		return Source{}, err
 	}
 	return Source{client.New(url, rt), claimed{blocks}}, nil
+}
+
+// Options completes the options of an audit of src with what needs more than
+// manifests: reading records, and asking the registry about overlap.
+func (s Source) Options(o audit.Options) audit.Options {
+	o.Sketch = records.VerifySketch
+	o.Overlap = func(ctx context.Context, statement cid.Cid) ([]audit.Undeclared, error) {
+		found, err := s.Client.Overlap(ctx, statement, cid.Undef)
+		if err != nil {
+			return nil, err
+		}
+		var out []audit.Undeclared
+		for _, m := range found.Matches {
+			if m.Finding == "" {
+				continue
+			}
+			detail := fmt.Sprintf("by the registry's index it shares %s with %s@%s, entry %d, and declares no relation to it", share(m), m.Name, m.Version, m.Index)
+			out = append(out, audit.Undeclared{Statement: m.Statement.Cid, Code: m.Finding, Detail: detail})
+		}
+		return out, nil
+	}
+	return o
+}
+
+func share(m wire.OverlapMatch) string {
+	var parts []string
+	for _, p := range []struct {
+		of   *wire.OverlapShare
+		what string
+	}{{m.Records, "records"}, {m.Chunks, "chunks"}} {
+		if p.of != nil && p.of.SharePpm > 0 {
+			parts = append(parts, fmt.Sprintf("%.1f %% ± %.1f of its %s", float64(p.of.SharePpm)/1e4, float64(p.of.StdErrPpm)/1e4, p.what))
+		}
+	}
+	return strings.Join(parts, " and ")
 }
 
 // claimed takes the gateway's word for lengths: an audit that needs to know

@@ -34,7 +34,7 @@ type addOptions struct {
 	keywords           []string
 	profile, chunker   string
 	hidden, portable   bool
-	fingerprint        bool
+	noSketch           bool
 	again, dryRun      bool
 	push               pushTarget
 }
@@ -66,6 +66,12 @@ With --registry the dataset is then pushed to another registry, as "cairn push"
 does. Both entries are told apart: the one in this home comes first, and is there
 whatever becomes of the other.
 
+Files of records (CSV, TSV, JSON lines and arrays, Parquet, text; also in gzip or
+zstd) are read in the same pass: their fields and counts go into the manifest,
+unless the manifest file says otherwise, and so do a sketch of the records and a
+fingerprint of all data, by which reuse is found ("cairn overlap"). --no-sketch
+leaves all of this out.
+
 When add returns 0, everything is on disk and in the published log. When it is
 killed, nothing is half-done: run it again.`,
 		Example: `  cairn add ./weather --name seattle-weather --license CC-PDM-1.0
@@ -91,7 +97,7 @@ killed, nothing is half-done: run it again.`,
 	f.StringVar(&o.profile, "profile", dag.ProfileV1_2025.Name, "CID `profile`: unixfs-v1-2025 or unixfs-v0-2015")
 	f.StringVar(&o.chunker, "chunker", "", "`chunker` instead of the profile's: size-N, buzhash or rabin-MIN-AVG-MAX")
 	f.BoolVar(&o.hidden, "hidden", false, "take hidden files too")
-	f.BoolVar(&o.fingerprint, "fingerprint", false, "name the data's chunks in the manifest, so that \"credit attribution\" finds verbatim reuse of it")
+	f.BoolVar(&o.noSketch, "no-sketch", false, "do not read records, and name neither sketch nor fingerprint in the manifest: reuse of this data is then not found")
 	f.BoolVar(&o.portable, "portable", false, "refuse names that some system cannot hold, instead of warning")
 	f.BoolVar(&o.again, "again", false, "make a new entry even when nothing changed")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "compute everything, store and log nothing")

@@ -95,6 +95,23 @@ func (a *addition) manifest() (*manifests.Manifest, error) {
 		Root: cjson.Link{Cid: cjson.V1(r.Root)}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: a.profile.Name,
 		Chunking: chunking, FileList: cjson.Link{Cid: r.FileList}, SWHID: a.base.Data.SWHID,
 	}
+	if m.Sketch == nil {
+		m.Sketch = r.Sketch
+	}
+	if m.Fingerprint == nil {
+		m.Fingerprint = r.Fingerprint
+	}
+	if m.RecordSchema == nil {
+		m.RecordSchema = r.Schemas
+	}
+	if r.Records != nil && (m.Stats == nil || m.Stats.Records == nil) {
+		var stats manifests.Stats
+		if m.Stats != nil {
+			stats = *m.Stats
+		}
+		stats.Records = r.Records
+		m.Stats = &stats
+	}
 	m.Files, err = describe(a.base.Files, r)
 	return &m, err
 }
@@ -120,6 +137,15 @@ func describe(said []manifests.File, r *ingest.Result) ([]manifests.File, error)
 			d.Path, d.CID, d.Size, d.SHA256 = found.Path, found.CID, found.Size, found.SHA256
 			if d.MediaType == "" {
 				d.MediaType = found.MediaType
+			}
+			if d.Records == nil {
+				d.Records = found.Records
+			}
+			if d.SchemaRef == "" {
+				d.SchemaRef = found.SchemaRef
+			}
+			if d.Compression == "" {
+				d.Compression = found.Compression
 			}
 			found = d
 		}

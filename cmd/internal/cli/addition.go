@@ -16,6 +16,7 @@ import (
 	"github.com/cairn-registry/cairn/cmd/internal/term"
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/dag"
+	"github.com/cairn-registry/cairn/ingest/records"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -66,6 +67,7 @@ type addition struct {
 func (a *addition) options(bar *term.Bar) ingest.AddOptions {
 	o := ingest.AddOptions{
 		Profile: a.profile, Chunker: a.o.chunker, Hidden: a.o.hidden, Portable: a.o.portable, PreScan: bar != nil,
+		NoSketch: a.o.noSketch, Drop: records.DropOf(a.base), NoSchemas: a.base.RecordSchema != nil,
 	}
 	o.Progress = func(p ingest.Progress) {
 		if p.Files > manyFiles {
@@ -140,11 +142,6 @@ func (a *addition) run(ctx context.Context) error {
 	}
 	if err := a.sink.Finish(ctx); err != nil {
 		return err
-	}
-	if a.o.fingerprint {
-		if a.base.Fingerprint, err = takeFingerprint(ctx, a.conn, a.data.Root); err != nil {
-			return fmt.Errorf("--fingerprint: %w", err)
-		}
 	}
 	if a.conn.Home != nil && !daemon.HasLog(a.conn.Dir) {
 		if err := createRegistry(ctx, a.env, a.conn.Home, "", a.signer, new(constitution), nil); err != nil {

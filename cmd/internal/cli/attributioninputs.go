@@ -11,12 +11,12 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit/attribution"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/manifests/sketch"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/wire"
@@ -152,65 +152,18 @@ func (e *evidence) earlier(ctx context.Context, below uint64) iter.Seq2[attribut
 					continue
 				}
 				m, err := e.manifest(ctx, d)
-				if err == nil && !fastcdc(m.Fingerprint) {
+				if err == nil && !sketch.FastCDC(m.Fingerprint) {
 					continue
 				}
 				x := attribution.Earlier{Index: d.Index, Statement: d.Statement.String()}
 				if err == nil {
-					x.Chunks = e.fingerprint(ctx, m.Fingerprint.CID.Cid)
+					x.Chunks = sketch.ReadFingerprint(ctx, e.blocks, m.Fingerprint.CID.Cid)
 				}
 				if !yield(x, err) || err != nil {
 					return
 				}
 			}
 			if q.After = page.Next; q.After == 0 {
-				return
-			}
-		}
-	}
-}
-
-// fastcdc reports whether a fingerprint is of the kind that counts.
-func fastcdc(f *manifests.Fingerprint) bool {
-	return f != nil && f.Algo == "fastcdc" && f.Hash == "sha2-256" &&
-		f.Min == attribution.MinChunk && f.Avg == attribution.AvgChunk && f.Max == attribution.MaxChunk
-}
-
-// takeFingerprint stores the fingerprint of data whose blocks are in the home.
-func takeFingerprint(ctx context.Context, c *daemon.Conn, root cid.Cid) (*manifests.Fingerprint, error) {
-	e := &evidence{blocks: c.Blocks, data: root}
-	b := []byte(attribution.FingerprintHeader)
-	f := &manifests.Fingerprint{Algo: "fastcdc", Min: attribution.MinChunk, Avg: attribution.AvgChunk, Max: attribution.MaxChunk, Hash: "sha2-256"}
-	for k, err := range e.chunks(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		b = attribution.AppendChunk(b, k)
-		f.Count++
-	}
-	var err error
-	f.CID.Cid, err = storeFile(ctx, c, b)
-	return f, err
-}
-
-// fingerprint reads a fingerprint file as it goes.
-func (e *evidence) fingerprint(ctx context.Context, c cid.Cid) iter.Seq2[attribution.Chunk, error] {
-	return func(yield func(attribution.Chunk, error) bool) {
-		r, w := io.Pipe()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			w.CloseWithError(e.reader(ctx, c)(w))
-		}()
-		defer func() {
-			r.Close()
-			<-done
-		}()
-		for k, err := range attribution.ReadFingerprint(r) {
-			if err != nil {
-				err = fmt.Errorf("the fingerprint %s: %w", c, err)
-			}
-			if !yield(k, err) {
 				return
 			}
 		}

@@ -97,7 +97,7 @@ func runAudit(ctx context.Context, env *Env, src auditing.Source, ref string, o 
 	if bar != nil {
 		o.Progress = func(done, total int64) { bar.Update(done, total, 0) }
 	}
-	r, err := audit.Dataset(ctx, src, d.Statement.Cid, o)
+	r, err := audit.Dataset(ctx, src, d.Statement.Cid, src.Options(o))
 	bar.Done()
 	if err != nil {
 		return err

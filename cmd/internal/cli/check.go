@@ -82,19 +82,25 @@ func runCheck(ctx context.Context, env *Env, conn *daemon.Conn) error {
 }
 
 func newRebuild(env *Env) *cobra.Command {
-	return &cobra.Command{
+	var overlap bool
+	c := &cobra.Command{
 		Use:   "rebuild",
 		Short: "Make the index anew from the log",
 		Long: `rebuild deletes the index and replays the log into a new one. The index holds
 nothing of its own, so the result is the same to the last byte; "cairn check"
-compares it.`,
+compares it.
+
+With --overlap it leaves that index alone and makes the one that "cairn overlap"
+asks anew, from the sketches and fingerprints that manifests name.`,
 		Example: "  cairn rebuild",
 		Args:    exactly(0, "no arguments"),
-		RunE:    func(c *cobra.Command, _ []string) error { return runRebuild(c.Context(), env) },
+		RunE:    func(c *cobra.Command, _ []string) error { return runRebuild(c.Context(), env, overlap) },
 	}
+	c.Flags().BoolVar(&overlap, "overlap", false, "make the index of overlap anew instead")
+	return c
 }
 
-func runRebuild(ctx context.Context, env *Env) (err error) {
+func runRebuild(ctx context.Context, env *Env, overlap bool) (err error) {
 	dir, cfg, err := env.homeDir()
 	if err != nil {
 		return err
@@ -111,6 +117,9 @@ func runRebuild(ctx context.Context, env *Env) (err error) {
 		return fault.WithHint(fault.New(fault.Busy, "a server has this home open"), "stop \"cairn serve\" first")
 	}
 	env.roomy()
+	if overlap {
+		return rebuildOverlap(ctx, env, c.Home)
+	}
 	start := env.Now()
 	n, digest, err := c.Home.Rebuild(ctx, nil)
 	if err != nil {

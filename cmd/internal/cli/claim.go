@@ -95,7 +95,7 @@ func (env *Env) claimed(ctx context.Context, what, profile string) (cid.Cid, err
 		return cid.Undef, fmt.Errorf("--profile: %w", err)
 	}
 	bar := env.bar("hashing")
-	o := ingest.AddOptions{Profile: p, PreScan: bar != nil, Progress: func(p ingest.Progress) { bar.Update(p.Bytes, p.TotalBytes, p.Files) }}
+	o := ingest.AddOptions{NoSketch: true, Profile: p, PreScan: bar != nil, Progress: func(p ingest.Progress) { bar.Update(p.Bytes, p.TotalBytes, p.Files) }}
 	r, err := ingest.Add(ctx, what, nil, o)
 	bar.Done()
 	if err != nil {

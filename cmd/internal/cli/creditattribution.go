@@ -323,7 +323,7 @@ func (m *measuring) found(v attribution.Vector) error {
 		}
 		if len(m.parents) == 0 {
 			return fault.WithHint(fault.New(fault.NotFound, "no earlier entry holds a chunk of the data: all of it counts for self"),
-				"entries without a fingerprint take no part; \"cairn add --fingerprint\" makes one")
+				"entries without a fingerprint take no part: those that were added with --no-sketch")
 		}
 		slices.SortFunc(m.parents, compareCIDs)
 	}

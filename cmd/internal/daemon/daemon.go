@@ -262,6 +262,10 @@ func (h *Home) Close(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var errs []error
+	if h.front != nil {
+		errs = append(errs, h.front.Overlap().Close())
+		h.front = nil
+	}
 	if h.reg != nil {
 		errs = append(errs, h.reg.Close(ctx))
 		h.reg = nil

@@ -97,6 +97,16 @@ func OpenAccessLog(dir string, c config.AccessLog, other *slog.Logger) (log *slo
 	return slog.New(slog.NewTextHandler(w, nil)), nothing, nil
 }
 
+// RebuildOverlap makes the index of overlap anew, and returns how many datasets
+// have something to compare.
+func (h *Home) RebuildOverlap(ctx context.Context) (int, error) {
+	g, err := h.gateway(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return g.Overlap().Rebuild(ctx)
+}
+
 // Serve answers requests until ctx ends: strangers on the addresses of the
 // config's listen; operators on admin.listen; the owner of the home
 // on its socket. Strangers write when the config's write says so. ready is called with the base URLs, in the order of listen,

@@ -79,6 +79,9 @@ func NewChunker(emit func(chunk []byte) error) *Chunker {
 	return &Chunker{emit: emit, buf: make([]byte, 0, chunkBuffer)}
 }
 
+// Reset begins another file.
+func (c *Chunker) Reset() { c.buf, c.err, c.closed = c.buf[:0], nil, false }
+
 // Write takes the next bytes of the file.
 func (c *Chunker) Write(p []byte) (int, error) {
 	if c.closed && c.err == nil {
