@@ -68,6 +68,26 @@ var operations = []operation{
 	}, answer: wire.Resolution{}},
 	{method: "GET", path: "/v1/keys/{did}", id: "identity", about: "What the log says about an identity: its keys and its profile.", answer: wire.Identity{}},
 
+	{method: "GET", path: "/v1/lineage/{cid}", id: "graph", about: "The graph around a version: what it comes from, what comes from it, with shares, activities and flags.", query: []parameter{
+		{name: "direction", about: "up, down or both"}, {name: "depth", about: "how far, 1 to 64"},
+		{name: "limit", about: "how many nodes at most"}, {name: "manifests", about: "true: read manifests for activities and outside sources"},
+	}, answer: wire.LineageGraph{}},
+	{method: "GET", path: "/v1/impact/{cid}", id: "impact", about: "What comes from a version, and which models and uses have it.", query: []parameter{
+		{name: "depth", about: "how far"}, {name: "limit", about: "how many nodes at most"},
+	}, answer: wire.Impact{}},
+	{method: "GET", path: "/v1/overlap/{statement}", id: "overlap", about: "What a dataset shares with earlier ones, or with one other.", query: []parameter{
+		{name: "with", about: "the statement of the one other"},
+	}, answer: wire.Overlap{}},
+	{method: "GET", path: "/v1/acceptances", id: "acceptances", about: "Who accepted which terms, by terms or by party.", query: []parameter{
+		{name: "terms", about: "the CID of a terms document"}, {name: "party", about: "a did:key or a handle"}, {name: "after", about: "the party that the page begins after"},
+		{name: "limit", about: "how many to answer with at most, 1 to 1000"},
+	}, answer: wire.AcceptancePage{}},
+	{method: "GET", path: "/v1/withdrawals", id: "withdrawals", about: "Withdrawals and flags of a version, or whether the data under a root is still offered.", query: []parameter{
+		{name: "statement", about: "of a version"}, {name: "root", about: "the CID of data"},
+	}, answer: wire.Withdrawals{}},
+	{method: "GET", path: "/v1/terms/{cid}", id: "terms", about: "A terms document, the bytes that its CID names.", answer: anything{}},
+	{method: "POST", path: "/v1/terms/check", id: "checkTerms", about: "What may be done with a mixture of versions, by the rules of the terms engine. It reads only. Not legal advice.", body: wire.TermsCheck{}, answer: wire.TermsChecked{}},
+
 	{method: "GET", path: "/v1/registry", id: "registry", about: "The registry/v1 in force: operators, arbiters, calendar.", answer: wire.Registry{}},
 	{method: "GET", path: "/v1/nodes/{cid}", id: "node", about: "A version as credit sees it.", answer: wire.Node{}},
 	{method: "GET", path: "/v1/nodes/{publisher}/{name}", id: "newestNode", about: "The newest version of a name as credit sees it.", answer: wire.Node{}},
@@ -108,6 +128,7 @@ var operations = []operation{
 	{method: "POST", path: "/v1/uploads/{id}/commit", id: "commitUpload", about: "Takes in what was sent and logs the statement. A problem with status 422 names what is missing.", answer: wire.Submitted{}, status: 201, also: []int{202}},
 	{method: "DELETE", path: "/v1/uploads/{id}", id: "dropUpload", about: "Forgets an upload.", status: 204},
 
+	{method: "GET", path: "/v1/entries/{index}/tombstone", id: "tombstoneOf", about: "The tombstone that would stand for an entry: what the fold said of it.", answer: wire.Tombstone{}, owner: true},
 	{method: "POST", path: "/v1/blocks/missing", id: "missing", about: "Which of some blocks the store lacks.", body: wire.Missing{}, answer: wire.Missing{}, owner: true},
 	{method: "POST", path: "/v1/blocks/adopt", id: "adopt", about: "Takes over a private pack.", body: wire.Adopt{}, answer: wire.Adopted{}, owner: true},
 	{method: "POST", path: "/v1/check", id: "check", about: "Checks every byte of the home.", answer: wire.CheckReport{}, owner: true},
