@@ -198,7 +198,7 @@ func smallDataset(t testing.TB) (m *memory, dir string, root cid.Cid) {
 	if err := os.Symlink("0/0/0", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	return m, dir, add(t, m, dir, ingest.AddOptions{Chunker: "size-16384"}).Root
+	return m, dir, add(t, m, dir, ingest.AddOptions{Chunker: "size-16384", NoSketch: true}).Root
 }
 
 // TestAnyMixtureOfSources draws sources of every kind, with an honest one among

@@ -161,7 +161,11 @@ func (d *asker) world() map[string]string {
 		"payouts.cid": d.pick("/v1/payouts", "payouts", 0, "statement"),
 		"party":       d.pick("/v1/credit/runs/2026-02/USD/payees", "payees", 0, "payee"),
 	}
-	w["ref"], w["did"] = w["cid"], w["publisher"]
+	w["ref"], w["did"], w["statement"] = w["cid"], w["publisher"], w["cid"]
+	w["terms.cid"] = d.pick("/v1/datasets", "datasets", 0, "terms")
+	// One of several parameters must be there.
+	w["?/v1/acceptances"], w["?/v1/withdrawals"] = "terms="+w["terms.cid"], "statement="+w["cid"]
+	w["!/v1/terms/check"] = fmt.Sprintf(`{"works":[%q],"uses":["train"]}`, w["cid"])
 	w["agreements.cid"] = d.pick("/v1/works/"+w["work"]+"/agreements", "agreements", 0, "statement")
 	w["agreement"] = w["agreements.cid"]
 	for _, must := range []string{"publisher", "name", "version", "work", "cid", "event", "party"} {
@@ -199,10 +203,14 @@ func (d *asker) check(method, path string, o described, w map[string]string) (st
 	}
 	if len(query) > 0 {
 		target += "?" + query.Encode()
+	} else if q := w["?"+path]; q != "" {
+		target += "?" + q
 	}
 	var body []byte
 	if method == "POST" {
-		body = []byte("{}")
+		if body = []byte(w["!"+path]); len(body) == 0 {
+			body = []byte("{}")
+		}
 	}
 	status, header, answer := d.do(method, target, body)
 	if status == 404 && bytes.Contains(answer, []byte("there is nothing at this path")) || status == 405 || status >= 500 {

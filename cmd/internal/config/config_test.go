@@ -123,7 +123,7 @@ func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"nonsense: 1\n", "line 1"},
 		{"key: a\nlimits:\n  bodies: 1\n", "line 3"},
-		{"p2p:\n  enabled: true\n", "p2p"},
+		{"s3:\n  enabled: true\n", "s3"},
 		{"write:\n  tokens:\n  - {name: a, token: b}\n", "line 3"},
 		{"checkpointInterval: soon\n", "line 1"},
 		{"checkpointInterval: 1ms\n", "below 100ms"},
