@@ -129,6 +129,7 @@ type addResult struct {
 }
 
 func runAdd(ctx context.Context, env *Env, o *addOptions, path string) error {
+	shedStartup()
 	a := &addition{env: env, o: o, path: path}
 	if err := a.read(); err != nil {
 		return err
