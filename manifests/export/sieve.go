@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,13 +31,15 @@ func (f *Fragment) Sieve() error {
 	for range maxRounds {
 		whole := complete(f.Manifest)
 		err := whole.Validate()
-		if err == nil {
-			f.Dropped = d.List()
-			return nil
-		}
-		b, jerr := json.Marshal(whole)
+		b, jerr := marshal(whole)
 		if jerr != nil {
 			return fault.Mark(fault.Invalid, jerr)
+		}
+		if err == nil {
+			f.Dropped = d.List()
+			// Readers clean their texts; what canonical JSON still refuses is a defect.
+			_, err := cjson.Canonicalize(b)
+			return err
 		}
 		var tree map[string]any
 		dec := json.NewDecoder(strings.NewReader(string(b)))
@@ -56,7 +59,7 @@ func (f *Fragment) Sieve() error {
 		if len(found) == 0 {
 			return err
 		}
-		if b, err = json.Marshal(tree); err != nil {
+		if b, err = marshal(tree); err != nil {
 			return fault.Mark(fault.Invalid, err)
 		}
 		m := new(manifests.Manifest)
@@ -66,6 +69,32 @@ func (f *Fragment) Sieve() error {
 		f.Manifest = strip(m, f.Manifest)
 	}
 	return fault.New(fault.Invalid, "the description breaks too many rules of a manifest")
+}
+
+// marshal writes raw JSON in v as it is.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+// Clean returns a foreign text with only those characters that a manifest holds:
+// separators of lines and paragraphs become line ends, other control characters
+// and halves of characters are left out.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\r' || r == 0x2028 || r == 0x2029:
+			return '\n'
+		case r == '\n' || r == '\t':
+			return r
+		case r < 0x20 || 0x7f <= r && r <= 0x9f || r == 0xfffd:
+			return -1
+		}
+		return r
+	}, strings.ReplaceAll(s, "\r\n", "\n"))
 }
 
 func problems(err error) (list []*manifests.FieldError) {

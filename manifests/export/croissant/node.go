@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cairn-registry/cairn/manifests/export"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -49,7 +50,7 @@ func parse(b []byte) (node, error) {
 }
 
 // plain takes the prefixes off the names of members, and follows nothing deeper
-// than [maxDepth].
+// than [maxDepth]. Texts are cleaned of what no manifest holds.
 func plain(v any, depth int) any {
 	if depth > maxDepth {
 		return nil
@@ -76,6 +77,8 @@ func plain(v any, depth int) any {
 		for i := range v {
 			v[i] = plain(v[i], depth+1)
 		}
+	case string:
+		return export.Clean(v)
 	}
 	return v
 }

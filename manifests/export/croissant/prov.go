@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
 )
 
 // targetIRI names what a lineage entry points at; "" for what has no name of its
@@ -148,8 +149,8 @@ func activity(a manifests.Activity) obj {
 	if a.Argv != nil {
 		o["cairn:argv"] = a.Argv
 	}
-	if a.Params != nil {
-		o["cairn:params"] = json.RawMessage(a.Params)
+	if p, err := cjson.Canonicalize(a.Params); err == nil {
+		o["cairn:params"] = json.RawMessage(p) // a manifest holds no other bytes
 	}
 	var used, made []obj
 	for _, c := range a.Inputs {
