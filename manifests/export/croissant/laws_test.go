@@ -367,6 +367,14 @@ func TestNothingIsLostThatIsNotListed(t *testing.T) {
 			g, _ := json.MarshalIndent(got, "", " ")
 			rt.Fatalf("came back as another:\n%s\nwant\n%s", g, w)
 		}
+		y, err := f.YAML()
+		if err != nil {
+			rt.Fatal(err)
+		}
+		fromFile, err := manifests.FromYAML(y)
+		if err != nil || !reflect.DeepEqual(prune(tree(t, fromFile)), got) {
+			rt.Fatalf("as a file it is another: %v\n%s", err, y)
+		}
 		again := *f.Manifest
 		again.Publisher, again.CreatedAt, again.Terms, again.Data = m.Publisher, m.CreatedAt, m.Terms, m.Data
 		for i := range again.Files {
