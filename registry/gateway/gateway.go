@@ -23,6 +23,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
+	"github.com/cairn-registry/cairn/registry/metadata"
 	"github.com/cairn-registry/cairn/registry/overlap"
 )
 
@@ -46,6 +47,7 @@ type Gateway struct {
 	backend boxo.IPFSBackend
 	metrics *prometheus.Registry
 	seen    *instruments
+	about   *metadata.Metadata
 }
 
 // New returns the gateway of a registry and the store with its blocks. version
@@ -60,6 +62,9 @@ func New(reg *registry.Registry, store *pack.Store, version string, log *slog.Lo
 		store: store, reg: reg, api: api.New(reg, version, log), log: log,
 		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store, Log: log}),
 		backend: backend, metrics: metrics, seen: newInstruments(metrics),
+	}
+	if g.about, err = metadata.New(reg, store, metadata.Options{Log: log}); err != nil {
+		return nil, err
 	}
 	gauge := func(name, help string, value func(registry.Status) float64) {
 		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(reg.Status()) }))
@@ -97,6 +102,7 @@ func (g *Gateway) Private() http.Handler {
 func (g *Gateway) mux(face string, deserialized bool) *http.ServeMux {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
+	g.about.Register(mux)
 	g.overlap.Register(mux)
 	mux.Handle("/ipfs/", g.ipfs(face, deserialized))
 	mux.HandleFunc("GET /checkpoint", g.checkpoint)
@@ -181,6 +187,7 @@ entries    %d
 
 /v1/status           what this registry is, and how far it is
 /v1/datasets         its datasets (license, contributor, keyword, publisher, name, root, source, latest)
+/v1/metadata         how they describe themselves to others: /v1/metadata/croissant/PUBLISHER/NAME
 /v1/revenue          what was earned with them; /v1/periods says which month is open
 /ipfs/CID            blocks, CARs (?format=car) and files
 /checkpoint, /tile/  the log, as C2SP tlog-tiles

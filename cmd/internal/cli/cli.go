@@ -223,8 +223,8 @@ checkable log.`,
 			root.AddCommand(c)
 		}
 	}
-	add("contribute", newInit(env), newKey(env), newProfile(env), newAdd(env), newClaim(env), newDemo(env))
-	add("use", newLs(env), newOverlap(env), newShow(env), newHistory(env), newLineage(env), newGet(env), newCat(env), newCar(env))
+	add("contribute", newInit(env), newKey(env), newProfile(env), newAdd(env), newImportMetadata(env), newClaim(env), newDemo(env))
+	add("use", newLs(env), newOverlap(env), newShow(env), newHistory(env), newLineage(env), newGet(env), newCat(env), newCar(env), newMetadata(env))
 	add("share", newCosign(env), newAgree(env), newModel(env), newUse(env), newRevenue(env), newDispute(env), newPayee(env), newStatement(env), newCredit(env), newPayout(env))
 	add("check", newAudit(env), newReceipt(env), newCheck(env))
 	add("run", newServe(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newVersion(env))
