@@ -31,7 +31,7 @@ import (
 )
 
 // maxWriting is how many documents are made at once: each holds one of up to 16
-// MiB, and reads a file list of up to a million files.
+// MiB, and may read a file list of 200,000 files.
 const maxWriting = 2
 
 // maxRef bounds a REF, as /v1/resolve does.

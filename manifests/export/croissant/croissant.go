@@ -45,9 +45,9 @@ const (
 	// their fields; beyond either the files are described as FileSets.
 	MaxRecordSets = 256
 	MaxFields     = 8192
-	// MaxListed is how many files of a file list are looked at, which takes a few
-	// seconds; a longer one is one FileSet.
-	MaxListed = 1 << 20
+	// MaxListed is how many files of a file list are looked at, which takes a second
+	// or two; a longer one is one FileSet.
+	MaxListed = 200_000
 )
 
 // Format is the writer's entry in the list of formats.

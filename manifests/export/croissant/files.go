@@ -2,8 +2,10 @@ package croissant
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"maps"
 	"path"
 	"slices"
@@ -21,13 +23,15 @@ import (
 // Up to [MaxFileObjects] files are FileObjects, with a RecordSet for each that
 // has a schema. Where these would be more than [MaxRecordSets], or have more than
 // [MaxFields] fields, the records are described by FileSets instead, beside the
-// FileObjects. More files are FileSets only. A FileSet lies in the FileObject
+// FileObjects. More files are FileSets only, beside the FileObject "list": the
+// file list, with the path and SHA-256 of each. A FileSet lies in the FileObject
 // "root": the block of the directory, whose SHA-256 stands in its CID.
 func (w *writer) distribution() error {
 	var files []manifests.File // the first ones
 	var sets groups
 	n, fields, described := 0, 0, 0
 	tooMany := w.M.Data.FileCount > MaxListed
+	list := fileList{sum: sha256.New()}
 	if !tooMany {
 		for f, err := range w.Files {
 			if err != nil {
@@ -41,6 +45,11 @@ func (w *writer) distribution() error {
 				fields += len(s.Fields)
 			}
 			sets.add(f)
+			if w.M.Data.FileList.Defined() {
+				if err := list.add(f); err != nil {
+					return err
+				}
+			}
 			if n > MaxListed {
 				tooMany = true
 				break
@@ -54,8 +63,10 @@ func (w *writer) distribution() error {
 		dist = append(dist, w.root(), obj{"@type": "cr:FileSet", "@id": "sets/1", "name": "all files", "containedIn": ref(rootID),
 			"encodingFormat": octets, "includes": "**", "cairn:files": w.M.Data.FileCount})
 	case n > MaxFileObjects:
-		w.Add("data.fileList", "more than %d files are FileSets: their SHA-256 stand in the file list alone", MaxFileObjects)
 		dist, records = w.fileSets(sets.list(), true)
+		if w.M.Data.FileList.Defined() {
+			dist = append([]obj{w.fileList(list)}, dist...)
+		}
 	default:
 		for _, f := range files {
 			dist = append(dist, w.fileObject(f))
@@ -98,6 +109,7 @@ func (w *writer) unused(records []obj) {
 
 const (
 	rootID = "root"
+	listID = "list"
 	octets = "application/octet-stream"
 )
 
@@ -109,6 +121,31 @@ func (w *writer) root() obj {
 	return obj{
 		"@type": "cr:FileObject", "@id": rootID, "name": c.String(), "contentUrl": w.Block(c), "encodingFormat": "application/vnd.ipld.raw",
 		"sha256": hex.EncodeToString(c.Hash()[len(c.Hash())-32:]), "description": "The block of the root directory; names lead from it to the files.",
+	}
+}
+
+// A fileList is the digest of a file list, made from its files: there is one way
+// to write each line.
+type fileList struct {
+	sum   hash.Hash
+	bytes int64
+}
+
+func (l *fileList) add(f manifests.File) error {
+	line, err := manifests.EncodeFileLine(f)
+	if err != nil {
+		return fmt.Errorf("the file list: %w", err)
+	}
+	l.sum.Write(line)
+	l.bytes += int64(len(line))
+	return nil
+}
+
+func (w *writer) fileList(l fileList) obj {
+	return obj{
+		"@type": "cr:FileObject", "@id": listID, "name": "files.jsonl", "contentUrl": strings.TrimSuffix(w.URL(w.M.Data.FileList.Cid, ""), "/"),
+		"contentSize": strconv.FormatInt(l.bytes, 10) + " B", "encodingFormat": encodings("application/x-ndjson", ""), "sha256": hex.EncodeToString(l.sum.Sum(nil)),
+		"description": "The list of files, a JSON object in each line: path, cid, size, sha256, and more.",
 	}
 }
 

@@ -207,7 +207,7 @@ func (r *reader) distribution() {
 			}
 			continue
 		}
-		if f.text("@id") == rootID && r.has(ours) {
+		if id := f.text("@id"); (id == rootID || id == listID) && r.has(ours) {
 			continue
 		}
 		path := r.path(f)
