@@ -16,7 +16,7 @@ import (
 
 // maxRounds bounds how often Sieve validates: each round takes out all that the
 // one before found, up to a hundred problems.
-const maxRounds = 256
+const maxRounds = 64
 
 // standIn is in the place of what whoever adds the data says, while the rest is
 // validated. It is nobody's: the private key was never kept.
@@ -53,7 +53,9 @@ func (f *Fragment) Sieve() error {
 		for _, p := range slices.Backward(found) {
 			d.Add(p.Path, "%s", p.Msg)
 			if !slices.ContainsFunc(gone, func(at string) bool { return strings.HasPrefix(p.Path, at) }) {
-				gone = append(gone, remove(tree, p.Path))
+				if at := remove(tree, p.Path); at != "" {
+					gone = append(gone, at)
+				}
 			}
 		}
 		if len(found) == 0 {
@@ -168,7 +170,8 @@ func remove(tree map[string]any, path string) string {
 }
 
 // split reads a path as far as it leads into the tree: the keys of objects, which
-// may have dots, and the places of lists. What is left of the path is rest.
+// may have dots, and the places of lists. It ends before a value that is empty; what
+// is left of the path is rest.
 func split(v any, path string) (steps []any, rest string) {
 	for path != "" {
 		path = strings.TrimPrefix(path, ".")
@@ -181,7 +184,7 @@ func split(v any, path string) (steps []any, rest string) {
 					best = k
 				}
 			}
-			if best == "" {
+			if best == "" || empty(x[best], len(steps)) {
 				return steps, path
 			}
 			steps, v, path = append(steps, best), x[best], path[len(best):]
@@ -199,15 +202,33 @@ func split(v any, path string) (steps []any, rest string) {
 	return steps, path
 }
 
-// take removes what steps lead to and returns v without it.
+// empty reports a value that a required member has when nothing was said: to take
+// it away changes nothing. At the top, objects are optional.
+func empty(v any, depth int) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		return len(v) == 0 && depth > 0
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	}
+	return false
+}
+
+// take removes what steps lead to, and the objects that are empty then, and
+// returns what is left of v.
 func take(v any, steps []any) any {
 	switch x := v.(type) {
 	case map[string]any:
 		k := steps[0].(string)
-		if len(steps) == 1 {
-			delete(x, k)
-		} else {
+		if len(steps) > 1 {
 			x[k] = take(x[k], steps[1:])
+		}
+		if o, ok := x[k].(map[string]any); len(steps) == 1 || ok && len(o) == 0 {
+			delete(x, k)
 		}
 		return x
 	case []any:

@@ -3,7 +3,9 @@ package croissant_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/export"
 	"github.com/cairn-registry/cairn/manifests/export/croissant"
+	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
 
@@ -386,6 +389,58 @@ func TestNothingIsLostThatIsNotListed(t *testing.T) {
 			rt.Fatalf("the second document differs: %v\n%s\nwant\n%s", err, second.Bytes, first.Bytes)
 		}
 	})
+}
+
+// TestGoldensAreReadForEver: each document that a version of cairn wrote is valid
+// and is read, with nothing dropped but what the terms and the signer say.
+func TestGoldensAreReadForEver(t *testing.T) {
+	names, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range names {
+		if strings.HasSuffix(name, ".dropped.json") || strings.Contains(name, "foreign-") {
+			continue
+		}
+		n++
+		b := readFile(t, name)
+		if err := croissant.Validate(b); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		f, err := croissant.Read(b)
+		if err != nil || f.Format != "croissant 1.1" {
+			t.Errorf("%s: %+v, %v", name, f, err)
+			continue
+		}
+		for _, d := range f.Dropped {
+			if d.Path != "publisher" && d.Path != "usageInfo" {
+				t.Errorf("%s: reading dropped %+v", name, d)
+			}
+		}
+	}
+	if n < 4 {
+		t.Errorf("only %d golden documents", n)
+	}
+}
+
+func TestReaderRefuses(t *testing.T) {
+	for in, code := range map[string]fault.Code{
+		"": fault.Invalid, "[]": fault.Invalid, "{": fault.Invalid, "{}": fault.Invalid, `{"@type":"Person"}`: fault.Invalid, `{"@type":"Dataset"} x`: fault.Invalid,
+		strings.Repeat(" ", croissant.MaxDocument+1):                     fault.TooLarge,
+		`{"@type":"Dataset","x":[` + strings.Repeat("1,", 1<<20) + "1]}": fault.TooLarge,
+	} {
+		if _, err := croissant.Read([]byte(in)); !errors.Is(err, code) {
+			t.Errorf("%.30q: %v, want %s", in, err, code)
+		}
+	}
+	// Members of one name in two spellings: the short one counts, always.
+	for range 20 {
+		f, err := croissant.Read([]byte(`{"@type":"https://schema.org/Dataset","https://schema.org/name":"a","sc:name":"b","name":"c","http://schema.org/name":"d"}`))
+		if err != nil || f.Manifest.Name != "c" || f.Format != "schema.org Dataset" {
+			t.Fatalf("%+v, %v", f, err)
+		}
+	}
 }
 
 // FuzzRead feeds the reader foreign bytes: it answers, and what it answers passes

@@ -31,8 +31,9 @@ func Read(b []byte) (*export.Fragment, error) {
 	if v == "" && !slices.Contains(d.texts("@type"), "Dataset") {
 		return nil, fault.WithHint(fault.New(fault.Invalid, "the document does not say that it is Croissant"), "conformsTo names %s", Version)
 	}
+	format := "croissant " + v
 	if v == "" {
-		v = "1.0"
+		format = "schema.org Dataset"
 	}
 	r := &reader{node: d, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, done: map[string]bool{
 		"@context": true, "@type": true, "@id": true, "conformsTo": true, "dateModified": true, "size": true,
@@ -44,7 +45,7 @@ func Read(b []byte) (*export.Fragment, error) {
 	r.lineage()
 	r.distribution()
 	r.rest()
-	f := &export.Fragment{Format: "croissant " + v, Manifest: r.m, License: r.license(), Dropped: r.List()}
+	f := &export.Fragment{Format: format, Manifest: r.m, License: r.license(), Dropped: r.List()}
 	return f, f.Sieve()
 }
 
