@@ -2,6 +2,7 @@ package croissant_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -38,7 +39,7 @@ func readFile(t testing.TB, name string) []byte {
 }
 
 func inline(m *manifests.Manifest) iter.Seq2[manifests.File, error] {
-	return m.ListedFiles(nil, nil) //nolint:staticcheck // inline files need neither
+	return m.ListedFiles(context.Background(), nil)
 }
 
 func input(m *manifests.Manifest, t *terms.Terms) export.Input {
