@@ -99,6 +99,14 @@ func Clean(s string) string {
 	}, strings.ReplaceAll(s, "\r\n", "\n"))
 }
 
+// Line returns a text as one line: where it had several, or tabs, there are spaces.
+func Line(s string) string {
+	if strings.ContainsAny(s, "\n\r\t") {
+		return strings.Join(strings.Fields(s), " ")
+	}
+	return s
+}
+
 func problems(err error) (list []*manifests.FieldError) {
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {

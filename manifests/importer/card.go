@@ -51,7 +51,7 @@ func card(front, body []byte) (*fragment, error) {
 	}
 	r := newReader(o)
 	m := r.m
-	m.Title = r.take("pretty_name")
+	m.Title = export.Line(r.take("pretty_name"))
 	m.Languages = append(r.takes("language"), r.takes("languages")...)
 	r.done["tags"], r.done["task_categories"] = true, true
 	m.Keywords = append(r.Keywords("tags", r.takes("tags")), r.Keywords("task_categories", r.takes("task_categories"))...)

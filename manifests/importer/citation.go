@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/export"
 )
 
 // citation reads a CITATION.cff (Citation File Format 1.2).
@@ -15,7 +16,7 @@ func citation(o map[string]any) (*fragment, error) {
 	if kind := r.take("type"); kind != "" && kind != "dataset" {
 		r.Add("type", "the file describes a %s", kind)
 	}
-	m.Title, m.Description, m.Version = r.take("title"), r.take("abstract"), r.take("version")
+	m.Title, m.Description, m.Version = export.Line(r.take("title")), r.take("abstract"), r.take("version")
 	if m.Title != "" {
 		m.Name = manifests.Slug(m.Title)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/export"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -23,7 +24,7 @@ func dataPackage(o map[string]any) (*fragment, error) {
 		r.Add("name", "%s is written as %s", fault.Quote(m.Name), manifests.Slug(m.Name))
 		m.Name = manifests.Slug(m.Name)
 	}
-	m.Title, m.Description, m.Version, m.Homepage = r.take("title"), r.take("description"), r.take("version"), r.take("homepage")
+	m.Title, m.Description, m.Version, m.Homepage = export.Line(r.take("title")), r.take("description"), r.take("version"), r.take("homepage")
 	m.Keywords = r.Keywords("keywords", r.takes("keywords"))
 	r.skip("the manifest says when it was made itself", "created")
 	if id := r.take("id"); strings.HasPrefix(id, "https://doi.org/") || strings.HasPrefix(id, "http://doi.org/") || strings.HasPrefix(id, "doi:") {

@@ -10,6 +10,7 @@ package importer
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,7 +41,7 @@ func Read(b []byte) (*export.Fragment, error) {
 	if len(trimmed) > 0 && trimmed[0] == '{' && croissant.IsCroissant(b) {
 		return croissant.Read(b)
 	}
-	v, err := manifests.YAMLValue(b)
+	v, err := value(trimmed)
 	if err != nil {
 		return nil, fmt.Errorf("the file is neither JSON, YAML nor a card: %w", err)
 	}
@@ -52,6 +53,21 @@ func Read(b []byte) (*export.Fragment, error) {
 	}
 	return nil, fault.WithHint(fault.New(fault.Invalid, "this is no description of a dataset that cairn knows"),
 		"it reads Croissant, datapackage.json, a Hub dataset's README.md and CITATION.cff")
+}
+
+// value reads JSON, whose tabs and escapes YAML has not, or YAML.
+func value(b []byte) (any, error) {
+	if len(b) == 0 || b[0] != '{' {
+		return manifests.YAMLValue(b)
+	}
+	v, err := export.JSON(b)
+	if err != nil {
+		// YAML may begin like JSON; what it says of the file is no better then.
+		if y, yerr := manifests.YAMLValue(b); yerr == nil {
+			return y, nil
+		}
+	}
+	return v, err
 }
 
 // A reader reads one document of plain values.
@@ -130,9 +146,15 @@ func (r *reader) nobody(name string, people []any) {
 	}
 }
 
+// text returns a text or a number as it was written.
 func text(v any) string {
-	s, _ := v.(string)
-	return export.Clean(s)
+	switch v := v.(type) {
+	case string:
+		return export.Clean(v)
+	case json.Number:
+		return v.String()
+	}
+	return ""
 }
 
 func texts(v any) (list []string, odd int) {

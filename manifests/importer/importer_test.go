@@ -90,6 +90,17 @@ func TestLicences(t *testing.T) {
 	}
 }
 
+// TestJSONAsOthersWriteIt: tabs, escapes and numbers of JSON are read.
+func TestJSONAsOthersWriteIt(t *testing.T) {
+	f, err := importer.Read([]byte("\xef\xbb\xbf{\n\t\"name\": \"x\",\n\t\"version\": 1.5, \"title\": \"\\ud83d\\ude00 a\\/b \\u2028\",\r\n\t\"resources\": []\n}\n"))
+	if err != nil || f.Manifest.Title != "\U0001f600 a/b" {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if len(f.Dropped) != 1 || f.Dropped[0].Path != "version" {
+		t.Errorf("dropped %v", f.Dropped)
+	}
+}
+
 func TestOthersAreRefused(t *testing.T) {
 	for _, b := range []string{"", "{}", "[]", "hello", "---\n", "---\n: [\n---\n", `{"@type":"sc:Person"}`, "a: &x 1\nb: *x", "\x00"} {
 		if _, err := importer.Read([]byte(b)); !errors.Is(err, fault.Invalid) {

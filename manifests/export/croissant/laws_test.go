@@ -128,6 +128,9 @@ func (g maker) manifest() *manifests.Manifest {
 			MediaType: pick(g, "", "text/csv", "application/x-ndjson", "application/vnd.apache.parquet", "application/json", "application/jsonlines"),
 			Records:   g.count(), SchemaRef: pick(g, refs...), Compression: g.maybe("zstd"),
 		}
+		if g.yes() {
+			f.SWHID = "swh:1:cnt:94a9ed024d3859793618152ea559a168bbcbb5e2"
+		}
 		if !slices.ContainsFunc(m.Files, func(o manifests.File) bool {
 			return o.Path == f.Path || strings.HasPrefix(o.Path, f.Path+"/") || strings.HasPrefix(f.Path, o.Path+"/")
 		}) {

@@ -1,9 +1,7 @@
 package croissant
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,28 +14,17 @@ import (
 // A node is an object of a document, with the prefixes taken off its members.
 type node map[string]any
 
-const (
-	maxDepth = 64
-	// maxValues is ten times what a document with all of [MaxFields] has.
-	maxValues = 1 << 20
-)
+// maxDepth bounds how deep a document is followed.
+const maxDepth = 64
 
 // parse reads a document: one JSON object of at most [MaxDocument] bytes.
 func parse(b []byte) (node, error) {
 	if len(b) > MaxDocument {
 		return nil, fault.New(fault.TooLarge, "the document has %d bytes, more than %d", len(b), MaxDocument)
 	}
-	if !few(b) {
-		return nil, fault.New(fault.TooLarge, "the document has more than %d values", maxValues)
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, fault.Mark(fault.Invalid, fmt.Errorf("the document is not JSON: %w", err))
-	}
-	if d.More() {
-		return nil, fault.New(fault.Invalid, "the document goes on behind its end")
+	v, err := export.JSON(b)
+	if err != nil {
+		return nil, err
 	}
 	o, ok := plain(v, 0).(map[string]any)
 	if !ok {
@@ -55,23 +42,6 @@ func parse(b []byte) (node, error) {
 		}
 	}
 	return node(o), nil
-}
-
-// few reports whether a document has at most [maxValues] values: each takes some
-// hundred bytes of memory, and two of the document.
-func few(b []byte) bool {
-	n, quoted := 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '"':
-			quoted = !quoted
-		case quoted && c == '\\':
-			i++
-		case !quoted && (c == ',' || c == '[' || c == '{'):
-			n++
-		}
-	}
-	return n <= maxValues
 }
 
 // plain takes the prefixes off the names of members, and follows nothing deeper

@@ -81,14 +81,14 @@ func (r *reader) about() {
 	name := r.take("name")
 	if m.Name = name; manifests.ValidName(name) != nil {
 		if m.Name = manifests.Slug(name); m.Title == "" {
-			m.Title = name
+			m.Title = export.Line(name)
 		}
 		if m.Name == "" {
 			r.Add("name", "has no letter that a name may have")
 		}
 	}
 	if t := r.take("alternateName"); t != "" {
-		m.Title = t
+		m.Title = export.Line(t)
 	}
 	if m.Description = r.take("description"); m.Description == m.Title || m.Description == m.Name {
 		m.Description = ""
