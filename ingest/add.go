@@ -140,7 +140,7 @@ type Result struct {
 // store, in an order that depends on the input alone. When it returns nil they
 // are durable. A nil store is a dry run: everything is computed, nothing kept.
 //
-// Memory is bounded whatever the input: 16 MiB of blocks in flight, the names
+// Memory is bounded whatever the input: 12 MiB of blocks in flight, the names
 // of one directory at each level, what a directory's entries take, and a few MiB
 // for the records of a file. Records, sketch and fingerprint are made in the same
 // pass; a file whose records are malformed gives a warning.

@@ -26,7 +26,7 @@ import (
 const (
 	// inFlight bounds the bytes of chunks between being read and being written,
 	// whatever the number of processors.
-	inFlight = 16 << 20
+	inFlight = 12 << 20
 	// queued bounds the items between the walk and the writer: enough small
 	// files to keep all workers busy.
 	queued = 1024

@@ -18,6 +18,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
+	"github.com/cairn-registry/cairn/manifests/sketch"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/index"
@@ -214,6 +215,16 @@ func TestRefusedAtTheDoor(t *testing.T) {
 				d.manifest.Files[0].Size, d.manifest.Data.Bytes = 2, d.manifest.Data.Bytes+1
 			}).seal(t, "ana")
 		}, fault.Invalid, "a.csv"},
+		{"a sketch that is not there", func() []byte {
+			return h.put("ana", "x", "1.0.0", one, func(d *dataset) {
+				d.manifest.Sketch = sketch.Sketch{}.InManifest(other.Cid)
+			}).seal(t, "ana")
+		}, fault.NotFound, "sketch"},
+		{"a fingerprint that is not there", func() []byte {
+			return h.put("ana", "x", "1.0.0", one, func(d *dataset) {
+				d.manifest.Fingerprint = sketch.Fingerprint(other.Cid, 1)
+			}).seal(t, "ana")
+		}, fault.NotFound, "fingerprint"},
 		{"data that is not there", func() []byte {
 			return h.put("ana", "x", "1.0.0", one, func(d *dataset) {
 				d.root = cid.NewCidV1(cid.DagProtobuf, other.Hash())

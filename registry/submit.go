@@ -383,6 +383,19 @@ func (r *Registry) admitDataset(ctx context.Context, s *manifests.Statement, c *
 			return fmt.Errorf("the attachments: %w", err)
 		}
 	}
+	if m.Sketch != nil {
+		if _, err := r.cfg.Blocks.Size(ctx, m.Sketch.CID.Cid); err != nil {
+			return fmt.Errorf("the sketch: %w", err)
+		}
+	}
+	if m.Fingerprint != nil {
+		if err := unixfs.Closure(ctx, r.cfg.Blocks, []cid.Cid{m.Fingerprint.CID.Cid}, 0, false, func(c cid.Cid, _ []byte) error {
+			_, err := r.cfg.Blocks.Size(ctx, c) // leaves are not read
+			return err
+		}); err != nil {
+			return fmt.Errorf("the fingerprint: %w", err)
+		}
+	}
 	next, stop := iter.Pull2(m.ListedFiles(ctx, r.cfg.Blocks))
 	defer stop()
 	sum, err := unixfs.Check(ctx, r.cfg.Blocks, m.Data.Root.Cid, unixfs.Limits{}, func() (unixfs.Listed, bool, error) {

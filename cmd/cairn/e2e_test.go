@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -362,6 +363,28 @@ func TestE2EMemoryBig(t *testing.T) {
 		t.Logf("VmHWM %.1f MiB", float64(rss)/(1<<20))
 		if rss > 64<<20 {
 			t.Errorf("adding 2 GiB took %d MiB of memory, the limit is 64", rss>>20)
+		}
+	})
+	t.Run("1 GiB of records", func(t *testing.T) {
+		name := filepath.Join(t.TempDir(), "big.jsonl")
+		f, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := bufio.NewWriter(f)
+		for i, n := 0, 0; n < 1<<30; i++ {
+			k, _ := fmt.Fprintf(w, "{\"id\":%d,\"text\":\"%s %d\",\"n\":%d.5}\n", i, strings.Repeat("a sentence of a text; ", 20), i*7919, i)
+			n += k
+		}
+		if err := errors.Join(w.Flush(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		p := newPerson(t)
+		p.run("init")
+		rss, _ := p.peak("add", name, "--name", "lines", "--license", "CC0-1.0")
+		t.Logf("VmHWM %.1f MiB", float64(rss)/(1<<20))
+		if rss > 64<<20 {
+			t.Errorf("adding 1 GiB of records took %d MiB of memory, the limit is 64", rss>>20)
 		}
 	})
 	t.Run("a million entries", func(t *testing.T) {

@@ -25,7 +25,6 @@ type parser struct {
 	// leaves, and again with its type behind them.
 	member func(name []byte) int
 	typed  func(column int, typ string)
-	column int
 }
 
 var errJSON = errors.New("malformed JSON")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"pgregory.net/rapid"
 
@@ -213,4 +214,28 @@ func BenchmarkRecord(b *testing.B) {
 		}
 		r.Hash()
 	}
+}
+
+// TestFold: the quick way is the full way, for each character, and for each
+// between others that might combine with it.
+func TestFold(t *testing.T) {
+	t.Parallel()
+	same := func(s string) {
+		t.Helper()
+		if got, want := sketch.AppendFolded(nil, []byte(s)), sketch.AppendFull(nil, []byte(s)); !bytes.Equal(got, want) {
+			t.Fatalf("%+q becomes %+q, and in full %+q", s, got, want)
+		}
+	}
+	for r := range rune(0x20000) {
+		if r < 0xd800 || r > 0xdfff {
+			same("e" + string(r) + "A\u0301" + string(r))
+			same("\u1100\u1161" + string(r) + "\u11a8")
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringOfN(rapid.RuneFrom(nil, unicode.Mn, unicode.Lu, unicode.Hangul, unicode.Greek, unicode.Katakana, unicode.M), 0, 12, -1).Draw(t, "text")
+		if got, want := sketch.AppendFolded(nil, []byte(s)), sketch.AppendFull(nil, []byte(s)); !bytes.Equal(got, want) {
+			t.Fatalf("%+q becomes %+q, and in full %+q", s, got, want)
+		}
+	})
 }

@@ -8,9 +8,6 @@ import (
 	"strconv"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -102,16 +99,6 @@ func AppendValue(dst, value []byte) []byte {
 }
 
 func asciiSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
-
-// appendFolded appends text with characters outside ASCII: NFC, full case
-// folding, NFC again.
-func appendFolded(dst, text []byte) []byte {
-	if !norm.NFC.IsNormal(text) {
-		text = norm.NFC.Bytes(text)
-	}
-	fold := cases.Fold()
-	return norm.NFC.Append(dst, fold.Bytes(text)...)
-}
 
 // identifier reports whether v is a UUID, or 32 or more hexadecimal digits: what
 // one copy of a record has and another one need not.

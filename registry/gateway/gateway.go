@@ -188,6 +188,7 @@ entries    %d
 /v1/status           what this registry is, and how far it is
 /v1/datasets         its datasets (license, contributor, keyword, publisher, name, root, source, latest)
 /v1/metadata         how they describe themselves to others: /v1/metadata/croissant/PUBLISHER/NAME
+/v1/overlap/CID      what a dataset shares with earlier ones
 /v1/revenue          what was earned with them; /v1/periods says which month is open
 /ipfs/CID            blocks, CARs (?format=car) and files
 /checkpoint, /tile/  the log, as C2SP tlog-tiles

@@ -25,7 +25,7 @@ import (
 )
 
 // memoryLimit is the soft limit the runtime's collector works against. The
-// work is bounded by design (16 MiB of blocks in flight, a few MiB of Badger
+// work is bounded by design (12 MiB of blocks in flight, a few MiB of Badger
 // tables); the limit keeps the collector from letting garbage pile up on top.
 // GOMEMLIMIT overrides it.
 const memoryLimit = 48 << 20
