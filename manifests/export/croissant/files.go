@@ -237,9 +237,6 @@ func (x *group) at(level int) (key [2]string, deep bool) {
 // add counts a file.
 func (g *groups) add(f manifests.File) {
 	x := &group{dir: path.Dir(f.Path), ext: path.Ext(f.Path), one: f, files: 1}
-	if x.ext == path.Base(f.Path) {
-		x.ext = "" // a hidden file
-	}
 	if f.Records != nil {
 		x.counted, x.records = 1, *f.Records
 	}

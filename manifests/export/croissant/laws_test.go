@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -390,6 +391,96 @@ func TestNothingIsLostThatIsNotListed(t *testing.T) {
 		second, err := croissant.Write(in)
 		if err != nil || !bytes.Equal(second.Bytes, first.Bytes) {
 			rt.Fatalf("the second document differs: %v\n%s\nwant\n%s", err, second.Bytes, first.Bytes)
+		}
+	})
+}
+
+// matches reports whether a pattern finds a path: * within a name, ** any folders.
+func matches(pattern, name []string) bool {
+	switch {
+	case len(pattern) == 0:
+		return len(name) == 0
+	case pattern[0] == "**" && len(pattern) == 1:
+		return true
+	case pattern[0] == "**":
+		return matches(pattern[1:], name) || len(name) > 0 && matches(pattern, name[1:])
+	case len(name) == 0:
+		return false
+	}
+	ok, err := path.Match(pattern[0], name[0])
+	return err == nil && ok && matches(pattern[1:], name[1:])
+}
+
+// TestEachFileIsInOneFileSet: the patterns of the FileSets find each file once,
+// and as many as they say.
+func TestEachFileIsInOneFileSet(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		part := rapid.StringMatching(`[a-c*?\[\] é]{1,2}`)
+		folders := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) string {
+			return strings.Join(rapid.SliceOfN(part, 0, 3).Draw(t, "folder"), "/")
+		}), 1, 90, rapid.ID[string]).Draw(rt, "folders")
+		exts := rapid.SliceOfNDistinct(rapid.StringMatching(`(\.[a-c*?]{0,2}){0,2}`), 1, 5, rapid.ID[string]).Draw(rt, "exts")
+		var paths []string
+		seen := make(map[string]bool)
+		for i := 0; len(paths) <= croissant.MaxFileObjects; i++ {
+			p := strings.TrimPrefix(fmt.Sprintf("%s/%d%s", folders[i%len(folders)], i, exts[i/7%len(exts)]), "/")
+			if i%50 == 0 && strings.Trim(exts[0], ".") != "" {
+				p = strings.TrimPrefix(folders[i%len(folders)]+"/"+exts[0], "/") // a name that is all extension
+			}
+			if !seen[p] {
+				seen[p] = true
+				paths = append(paths, p)
+			}
+		}
+		m, _ := manyFiles(len(paths))
+		in := input(m, minimalTerms("MIT"))
+		in.Files = func(yield func(manifests.File, error) bool) {
+			for _, p := range paths {
+				if !yield(manifests.File{Path: p, CID: cjson.Link{Cid: cjson.RawCID(nil)}, SHA256: strings.Repeat("a", 64)}, nil) {
+					return
+				}
+			}
+		}
+		d, err := croissant.Write(in)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var doc struct {
+			Distribution []struct {
+				Includes, Excludes []string
+				Files              int `json:"cairn:files"`
+			}
+		}
+		if err := json.Unmarshal(d.Bytes, &doc); err != nil {
+			rt.Fatal(err)
+		}
+		any := func(patterns []string, p string) bool {
+			return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(strings.Split(pattern, "/"), strings.Split(p, "/")) })
+		}
+		found := make(map[string]int)
+		sets := 0
+		for _, s := range doc.Distribution {
+			n := 0
+			for _, p := range paths {
+				if any(s.Includes, p) && !any(s.Excludes, p) {
+					found[p]++
+					n++
+				}
+			}
+			if n != s.Files {
+				rt.Fatalf("%v without %v finds %d files and says %d", s.Includes, s.Excludes, n, s.Files)
+			}
+			if s.Files > 0 {
+				sets++
+			}
+		}
+		for _, p := range paths {
+			if found[p] != 1 {
+				rt.Fatalf("%q is found %d times", p, found[p])
+			}
+		}
+		if sets == 0 || sets > croissant.MaxFileSets {
+			rt.Fatalf("%d FileSets", sets)
 		}
 	})
 }
