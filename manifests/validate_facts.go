@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/cairn-registry/cairn/manifests/internal/field"
 )
@@ -20,6 +21,9 @@ var (
 		"staging-testing", "synthetic-data-generation", "other"}
 	yesNo = []string{"no", "yes", "unknown"}
 )
+
+// IntendedUses returns the closed list of codes of intended uses.
+func IntendedUses() []string { return slices.Clone(intendedUses) }
 
 func (c *Collection) validate(p *field.Problems) {
 	if c == nil {

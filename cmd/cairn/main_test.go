@@ -68,6 +68,8 @@ func TestScripts(t *testing.T) {
 			"pick":        cmdPick,
 			"edit":        cmdEdit,
 			"nowhere":     cmdNowhere,
+			"parquet":     cmdParquet,
+			"rows":        cmdRows,
 		},
 	})
 }

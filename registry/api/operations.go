@@ -37,6 +37,7 @@ func paged(more ...parameter) []parameter { return append(more, page...) }
 const (
 	typeDSSE    = "application/vnd.dsse+json"
 	typeText    = "text/plain; charset=utf-8"
+	typeLD      = `application/ld+json; profile="http://mlcommons.org/croissant/1.1"`
 	typeOpenAPI = "application/vnd.oai.openapi+json;version=3.1"
 )
 
@@ -68,6 +69,8 @@ var operations = []operation{
 	}, answer: wire.Resolution{}},
 	{method: "GET", path: "/v1/keys/{did}", id: "identity", about: "What the log says about an identity: its keys and its profile.", answer: wire.Identity{}},
 
+	{method: "GET", path: "/v1/metadata", id: "metadataFormats", about: "The formats in which datasets are described.", answer: wire.MetadataFormats{}},
+	{method: "GET", path: "/v1/metadata/{format}/{ref...}", id: "metadata", about: "The description of a dataset in a format, such as croissant, by publisher/name[@version] or a CID.", answer: anything{}, answerType: typeLD},
 	{method: "GET", path: "/v1/lineage/{cid}", id: "graph", about: "The graph around a version: what it comes from, what comes from it, with shares, activities and flags.", query: []parameter{
 		{name: "direction", about: "up, down or both"}, {name: "depth", about: "how far, 1 to 64"},
 		{name: "limit", about: "how many nodes at most"}, {name: "manifests", about: "true: read manifests for activities and outside sources"},

@@ -26,6 +26,8 @@ import (
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
 	"github.com/cairn-registry/cairn/registry/hub"
+	"github.com/cairn-registry/cairn/registry/index"
+	"github.com/cairn-registry/cairn/registry/metadata"
 	"github.com/cairn-registry/cairn/registry/overlap"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
@@ -45,6 +47,7 @@ type Gateway struct {
 	metrics *prometheus.Registry
 	front   *front
 	hub     *hub.Hub
+	about   *metadata.Metadata
 	overlap *overlap.Index
 	routing http.Handler                          // nil: who provides a block is not answered
 	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
@@ -82,7 +85,10 @@ func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error)
 		backend: backend, metrics: metrics,
 		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store, Log: o.Log}),
 	}
-	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{Log: o.Log}); err != nil {
+	if g.about, err = metadata.New(reg, o.Blocks, metadata.Options{URL: o.URL, Log: o.Log}); err != nil {
+		return nil, err
+	}
+	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{URL: o.URL, Croissant: g.about.Croissant, Log: o.Log}); err != nil {
 		return nil, err
 	}
 	g.carBlocks.Store(maxCARBlocks)
@@ -118,6 +124,11 @@ func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
 
 // Overlap returns the index that answers /v1/overlap.
 func (g *Gateway) Overlap() *overlap.Index { return g.overlap }
+
+// Croissant makes the Croissant document of a version, whose URLs begin with base.
+func (g *Gateway) Croissant(ctx context.Context, base string, d index.Dataset) ([]byte, error) {
+	return g.about.Croissant(ctx, base, d)
+}
 
 // TakeRouting adds a handler for /routing/v1, the Delegated Routing V1 HTTP API, to
 // the public face. It is called before Public.
@@ -166,6 +177,7 @@ func (g *Gateway) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	g.api.Register(mux)
 	g.hub.Register(mux)
+	g.about.Register(mux)
 	g.overlap.Register(mux)
 	mux.HandleFunc("GET /robots.txt", g.signals)
 	mux.HandleFunc("GET /.well-known/tdmrep.json", g.signals)
@@ -230,6 +242,7 @@ entries    %d
 
 /v1/status           what this registry is, and how far it is
 /v1/datasets         its datasets (license, contributor, keyword, publisher, name, root, source, latest)
+/v1/metadata         descriptions of datasets in others' formats, Croissant among them
 /v1/overlap/CID      what a dataset shares with earlier ones
 /v1/revenue          what was earned with them; /v1/periods says which month is open
 /api, /datasets      the same datasets for clients of the Hugging Face Hub (HF_ENDPOINT, hubUrl)

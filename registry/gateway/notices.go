@@ -170,6 +170,7 @@ func (n *notices) set(h http.Header, r *http.Request, q *request) {
 	}
 	for _, d := range found.datasets {
 		h.Add("Link", "<"+statementURL(q.site, d.Statement.Cid)+`>; rel="describedby"; type="application/json"`)
+		h.Add("Link", "<"+q.site+"/v1/metadata/croissant/"+d.Statement.String()+`>; rel="describedby"; type="application/ld+json"`)
 	}
 	if found.hasRSL() {
 		h.Add("Link", "<"+q.site+rslPath+q.root.String()+`>; rel="license"; type="`+terms.RSLType+`"`)

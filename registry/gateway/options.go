@@ -15,6 +15,9 @@ import (
 type Options struct {
 	// Version is that of the program, for /v1/status.
 	Version string
+	// URL is how strangers reach this server, without a slash at its end; "" is
+	// what each request says.
+	URL string
 	// Log takes what happens; nil discards it.
 	Log *slog.Logger
 	// Front is what strangers have to pass.

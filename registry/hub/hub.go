@@ -74,8 +74,9 @@ type Options struct {
 	// Signals, when set, adds to the headers of a file's answer what the terms
 	// of its dataset tell machines.
 	Signals func(h http.Header, d index.Dataset)
-	// Croissant, when set, makes the Croissant document of a version.
-	Croissant func(ctx context.Context, d index.Dataset) ([]byte, error)
+	// Croissant, when set, makes the Croissant document of a version, whose URLs
+	// begin with base.
+	Croissant func(ctx context.Context, base string, d index.Dataset) ([]byte, error)
 
 	// Uploads are taken when all four are set: who may write (see
 	// [auth.Auth.Writer]), the custodial keys, where blocks go, and a folder for

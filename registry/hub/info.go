@@ -394,7 +394,7 @@ func (h *Hub) croissant(w http.ResponseWriter, r *http.Request) error {
 	if h.o.Croissant == nil {
 		return &answerError{error: fault.New(fault.NotFound, "this registry makes no Croissant documents"), code: entryNotFound}
 	}
-	b, err := h.o.Croissant(r.Context(), v.Dataset)
+	b, err := h.o.Croissant(r.Context(), h.base(r), v.Dataset)
 	if err != nil {
 		return err
 	}

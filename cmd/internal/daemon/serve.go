@@ -41,6 +41,9 @@ func (h *Home) gatewayOptions() (gateway.Options, error) {
 			AccessLog:      h.AccessLog,
 		},
 	}
+	if len(c.Write.URLs) > 0 {
+		o.URL = c.Write.URLs[0]
+	}
 	if err := h.openAuth(); err != nil {
 		return o, err
 	}

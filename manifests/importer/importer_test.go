@@ -1,0 +1,133 @@
+package importer_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/export"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/importer"
+	"github.com/cairn-registry/cairn/manifests/terms"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+var inputs = []string{"croissant-1.0.json", "croissant-hub.json", "datapackage-1.json", "datapackage-2.json", "card.md", "CITATION.cff"}
+
+// asFile returns the fragment as a file, which reads back as the same fragment.
+func asFile(t testing.TB, f *export.Fragment) []byte {
+	t.Helper()
+	y, err := f.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := manifests.FromYAML(y)
+	if err != nil {
+		t.Fatalf("the file is refused: %v\n%s", err, y)
+	}
+	g := *f
+	g.Manifest = back
+	again, err := g.YAML()
+	if err != nil || !bytes.Equal(again, y) {
+		t.Fatalf("the file reads back as another: %v\n%s\nwas\n%s", err, again, y)
+	}
+	return y
+}
+
+func TestGolden(t *testing.T) {
+	for _, name := range inputs {
+		f, err := importer.Read(readFile(t, "testdata/"+name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s\nlicence: %s\n", asFile(t, f), f.License)
+		for _, d := range f.Dropped {
+			fmt.Fprintf(&b, "dropped: %s: %s\n", d.Path, d.Reason)
+		}
+		file := filepath.Join("testdata", name+".golden")
+		if *update {
+			if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := readFile(t, file); string(want) != b.String() {
+			t.Errorf("%s differs:\n%s", file, b.String())
+		}
+	}
+}
+
+// TestLicences: what is read is an expression that "cairn add --license" takes,
+// wherever the format names a licence that SPDX knows.
+func TestLicences(t *testing.T) {
+	for _, name := range []string{"croissant-1.0.json", "datapackage-2.json", "card.md", "CITATION.cff"} {
+		f, err := importer.Read(readFile(t, "testdata/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := terms.ParseExpression(f.License); err != nil {
+			t.Errorf("%s: %s is refused: %v", name, f.License, err)
+		}
+	}
+}
+
+// TestJSONAsOthersWriteIt: tabs, escapes and numbers of JSON are read.
+func TestJSONAsOthersWriteIt(t *testing.T) {
+	f, err := importer.Read([]byte("\xef\xbb\xbf{\n\t\"name\": \"x\",\n\t\"version\": 1.5, \"title\": \"\\ud83d\\ude00 a\\/b \\u2028\",\r\n\t\"resources\": []\n}\n"))
+	if err != nil || f.Manifest.Title != "\U0001f600 a/b" {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if len(f.Dropped) != 1 || f.Dropped[0].Path != "version" {
+		t.Errorf("dropped %v", f.Dropped)
+	}
+}
+
+func TestOthersAreRefused(t *testing.T) {
+	for _, b := range []string{"", "{}", "[]", "hello", "---\n", "---\n: [\n---\n", `{"@type":"sc:Person"}`, "a: &x 1\nb: *x", "\x00"} {
+		if _, err := importer.Read([]byte(b)); !errors.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v", b, err)
+		}
+	}
+	if _, err := importer.Read(bytes.Repeat([]byte(" "), importer.MaxFile+1)); !errors.Is(err, fault.TooLarge) {
+		t.Errorf("a file that is too large: %v", err)
+	}
+}
+
+// FuzzRead feeds the readers foreign bytes. What they make of them is a file that
+// "cairn add --manifest" takes, and everything in it passes the grammar.
+func FuzzRead(f *testing.F) {
+	for _, name := range inputs {
+		f.Add(readFile(f, "testdata/"+name))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := importer.Read(b)
+		if err != nil {
+			return // refusing is always right
+		}
+		asFile(t, r)
+		again, err := importer.Read(b)
+		if err != nil || !reflect.DeepEqual(again, r) {
+			x, _ := json.Marshal(again)
+			t.Fatalf("reading again gives %s, %v", x, err)
+		}
+	})
+}
