@@ -162,6 +162,7 @@ func (d *asker) world() map[string]string {
 		"party":       d.pick("/v1/credit/runs/2026-02/USD/payees", "payees", 0, "payee"),
 	}
 	w["ref"], w["did"], w["statement"] = w["cid"], w["publisher"], w["cid"]
+	w["metadata.format"] = "croissant"
 	w["terms.cid"] = d.pick("/v1/datasets", "datasets", 0, "terms")
 	// One of several parameters must be there.
 	w["?/v1/acceptances"], w["?/v1/withdrawals"] = "terms="+w["terms.cid"], "statement="+w["cid"]

@@ -357,7 +357,7 @@ func TestNotices(t *testing.T) {
 	// Any n wins, and each statement's terms have their link.
 	a = ask(t, "GET", url+"/ipfs/"+mixed.Root.String()+"/a")
 	want{200, map[string]string{"Content-Usage": "train-ai=n, search=y", "Tdm-Reservation": "1", "Tdm-Policy": "https://x.example/policy"}, ""}.check(t, "mixed", a)
-	if n := strings.Count(a.get("Link"), `rel="license"`); n < 2 || strings.Count(a.get("Link"), `rel="describedby"`) != 2 {
+	if n := strings.Count(a.get("Link"), `rel="license"`); n < 2 || strings.Count(a.get("Link"), `rel="describedby"`) != 4 {
 		t.Errorf("links of two statements: %s", a.get("Link"))
 	}
 	for _, l := range a.header.Values("Link") {

@@ -24,7 +24,9 @@ func TestAccess(t *testing.T) {
 			}
 			return answer
 		}
-		o.Croissant = func(context.Context, string, index.Dataset) ([]byte, error) { return []byte(`{"@type":"sc:Dataset"}`), nil }
+		o.Croissant = func(context.Context, string, index.Dataset) ([]byte, error) {
+			return []byte(`{"@type":"sc:Dataset"}`), nil
+		}
 		o.Signals = func(h http.Header, d index.Dataset) { h.Set("Tdm-Reservation", "1") }
 	})
 	h.add(version{key: "ada", name: "w", version: "1.0.0", files: weather})

@@ -194,12 +194,12 @@ func (g maker) story(m *manifests.Manifest) {
 			case 1:
 				l.Target.CID = pick(g, g.cid(), cjson.CID{Cid: dagpb("x")})
 			case 2:
-				l.Target.URL = pick(g, "https://example.org/x", "hf:a/b", "doi:10.1/x")
+				l.Target.URL = pick(g, "https://example.org/x", "hf:datasets/a/b", "doi:10.1234/x")
 				if g.yes() {
 					l.Target.DomainTable = cjson.Link{Cid: g.cid().Cid}
 				}
 			default:
-				l.Target = manifests.Target{Model: g.line(), URI: g.maybe("hf:some/model"), OnEUMarket: g.flag(), SummaryURL: g.maybe("https://example.org/summary")}
+				l.Target = manifests.Target{Model: g.line(), URI: g.maybe("hf:models/some/model"), OnEUMarket: g.flag(), SummaryURL: g.maybe("https://example.org/summary")}
 			}
 		}
 		m.Lineage = append(m.Lineage, l)
