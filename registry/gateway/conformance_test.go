@@ -270,7 +270,7 @@ func TestRangesAndConditions(t *testing.T) {
 		}
 	}
 	// The older profile, whose leaves are no raw blocks.
-	old, err := ingest.Add(t.Context(), files{"f.bin": content}.write(t), ingest.PackStore(h.store), ingest.AddOptions{Profile: dag.ProfileV0_2015})
+	old, err := ingest.Add(t.Context(), files{"f.bin": content}.write(t), ingest.PackStore(h.store.Store), ingest.AddOptions{Profile: dag.ProfileV0_2015})
 	if err != nil {
 		t.Fatal(err)
 	}

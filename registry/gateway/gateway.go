@@ -21,7 +21,7 @@ import (
 	boxo "github.com/ipfs/boxo/gateway"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
@@ -33,7 +33,7 @@ import (
 // A Gateway makes the handlers of one registry.
 type Gateway struct {
 	o       Options
-	store   *pack.Store
+	store   *spaces.Store
 	reg     *registry.Registry
 	api     *api.API
 	log     *slog.Logger
@@ -54,7 +54,7 @@ type Gateway struct {
 }
 
 // New returns the gateway of a registry and the store with its blocks.
-func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error) {
+func New(reg *registry.Registry, store *spaces.Store, o Options) (*Gateway, error) {
 	o = o.withDefaults()
 	if o.Blocks == nil {
 		o.Blocks = store
@@ -80,7 +80,7 @@ func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error)
 		o: o, store: store, reg: reg, api: api.New(reg, o.Version, o.Log), log: o.Log, deny: deny, guard: guard,
 		notices: &notices{reg: reg, store: o.Blocks},
 		backend: backend, metrics: metrics,
-		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store, Log: o.Log}),
+		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store.Store, Log: o.Log}),
 	}
 	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{Log: o.Log}); err != nil {
 		return nil, err
@@ -147,12 +147,15 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 }
 
 // Private returns the handler for the owner of the home: all of Public, the way
-// in, and /metrics.
+// in, and /metrics. It reads every space.
 func (g *Gateway) Private() http.Handler {
 	mux := g.mux()
 	g.api.RegisterPrivate(mux, g.store)
 	mux.Handle("GET /metrics", g.Metrics())
-	return g.front.wrap("private", g.content("private", nil, true), mux, false)
+	handler := g.front.wrap("private", g.content("private", nil, true), mux, false)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r.WithContext(spaces.WithAll(r.Context())))
+	})
 }
 
 func (g *Gateway) content(face string, hosts []string, files bool) *content {

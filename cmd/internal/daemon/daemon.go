@@ -17,9 +17,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/cairn-registry/cairn/cmd/internal/config"
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/ingest/blocks/remote"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
@@ -52,7 +55,7 @@ type Home struct {
 	lock *os.File
 
 	mu      sync.Mutex
-	store   *pack.Store
+	store   *spaces.Store
 	reg     *registry.Registry
 	front   *gateway.Gateway
 	private http.Handler
@@ -77,14 +80,14 @@ func Acquire(dir string, o Options) (*Home, error) {
 	return &Home{Dir: dir, Options: o, lock: f}, nil
 }
 
-// Store opens the block store, once.
-func (h *Home) Store() (*pack.Store, error) {
+// Store opens the block store, once: the public space and the gated ones.
+func (h *Home) Store() (*spaces.Store, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.openStore()
 }
 
-func (h *Home) openStore() (*pack.Store, error) {
+func (h *Home) openStore() (*spaces.Store, error) {
 	if h.store != nil {
 		return h.store, nil
 	}
@@ -92,7 +95,7 @@ func (h *Home) openStore() (*pack.Store, error) {
 	if h.Config.Verify == "once" {
 		o.Verify = pack.Once
 	}
-	s, err := pack.Open(filepath.Join(h.Dir, "blocks"), o)
+	s, err := spaces.Open(filepath.Join(h.Dir, "blocks"), o)
 	if err != nil {
 		return nil, fmt.Errorf("opening the block store: %w", err)
 	}
@@ -142,7 +145,8 @@ func (h *Home) registryConfig() (registry.Config, error) {
 	return registry.Config{
 		Probe:       probe,
 		Dir:         h.Dir,
-		Blocks:      store,
+		Blocks:      store.Store, // what everybody may read
+		Space:       func(terms cid.Cid) unixfs.Blocks { return store.Strict(terms) },
 		VKey:        vkey,
 		Signer:      signer,
 		Interval:    time.Duration(h.Config.CheckpointInterval),

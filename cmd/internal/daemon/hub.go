@@ -21,7 +21,7 @@ func (h *Home) openHub(g *gateway.Gateway) error {
 	}
 	c := h.Config.Hub
 	o := hub.Options{
-		Writer: h.auth.Writer, Store: hub.PackStore(h.store), Dir: filepath.Join(h.Dir, "hub"), Log: h.Log,
+		Writer: h.auth.Writer, Store: hub.PackStore(h.store.Store), Dir: filepath.Join(h.Dir, "hub"), Log: h.Log,
 		// A server has nobody to ask for a passphrase.
 		Signer: func(name string) (sign.Signer, error) { return keyring.Open(h.Dir).Load(name, nil) },
 		Limits: hub.Limits{
