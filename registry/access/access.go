@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -186,50 +187,46 @@ func (a *Access) open(ctx context.Context) (context.Context, error) {
 	return spaces.With(ctx, terms...)
 }
 
-// For opens, besides what ctx opens, the spaces of those of some versions of the
-// same data that the caller of ctx published or contributed to, or whose terms it
-// accepted. The context that it returns is for reading that data alone: another
-// dataset may lie in the same space.
-func For(ctx context.Context, reg *registry.Registry, versions ...Version) (context.Context, error) {
+// For opens, besides what ctx opens, those of the given gated spaces whose terms the
+// caller of ctx accepted, and those of the versions with the data below root that
+// it published or contributed to. The context that it returns is for reading that
+// data alone: another dataset may lie in the same space. The index is asked only on
+// behalf of a caller who is known and has not opened them.
+func For(ctx context.Context, reg *registry.Registry, root cid.Cid, terms []cid.Cid) (context.Context, error) {
 	id, ok := ctx.Value(whoKey{}).(sign.KeyID)
-	if !ok || spaces.OpensAll(ctx) {
+	if !ok || !slices.ContainsFunc(terms, func(t cid.Cid) bool { return !spaces.Opens(ctx, t) }) {
 		return ctx, nil
 	}
 	var more []cid.Cid
-	for _, v := range versions {
-		if spaces.Opens(ctx, v.Terms) || len(more) == spaces.MaxRights-maxOpened {
-			continue
-		}
-		yes := slices.Contains(v.Parties, id)
-		if !yes {
-			err := reg.View(func(s *index.Snapshot) (err error) { yes, err = accepted(s, v.Terms, id); return err })
+	err := reg.View(func(s *index.Snapshot) error {
+		for _, t := range terms {
+			yes, err := accepted(s, t, id)
 			if err != nil {
-				return ctx, err
+				return err
+			}
+			if yes {
+				more = append(more, t)
 			}
 		}
-		if yes {
-			more = append(more, v.Terms)
+		for _, q := range []index.Query{{Root: root, Publisher: id}, {Root: root, Contributor: id}} {
+			page, err := s.List(q)
+			if err != nil {
+				return err
+			}
+			for _, d := range page.Datasets {
+				if d.Rules.GatesBytes() && slices.Contains(terms, d.Terms.Cid) {
+					more = append(more, d.Terms.Cid)
+				}
+			}
 		}
+		return nil
+	})
+	slices.SortFunc(more, func(a, b cid.Cid) int { return strings.Compare(a.KeyString(), b.KeyString()) })
+	more = slices.Compact(more)
+	if err != nil || len(more) == 0 {
+		return ctx, err
 	}
-	if len(more) == 0 {
-		return ctx, nil
-	}
-	return spaces.With(ctx, more...)
-}
-
-// A Version is what of a gated version says who may read it.
-type Version struct {
-	Terms   cid.Cid
-	Parties []sign.KeyID // its publisher and contributors
-}
-
-// VersionOf returns what of d says who may read it.
-func VersionOf(d *index.Dataset) Version {
-	v := Version{Terms: d.Terms.Cid, Parties: []sign.KeyID{d.Publisher}}
-	for _, c := range d.Contributors {
-		v.Parties = append(v.Parties, c.ID)
-	}
-	return v
+	return spaces.With(ctx, more[:min(len(more), spaces.MaxRights-maxOpened)]...)
 }
 
 // ErrRequired returns what a caller is told who asks for data without having

@@ -38,7 +38,7 @@ type grant struct {
 }
 
 // tokens are the tokens that were given out. Each is appended to a file, which is
-// written anew when half of it has expired; one that a crash loses is asked for
+// written anew by the first one after a start, and when half of it has expired; one that a crash loses is asked for
 // again.
 type tokens struct {
 	now func() time.Time
@@ -73,8 +73,9 @@ func openTokens(name string, now func() time.Time) (*tokens, error) {
 		}
 		t.keep([sha256.Size]byte(sum), g)
 	}
+	t.lines = len(t.all)
 	t.sweep()
-	return t, t.rewrite()
+	return t, nil
 }
 
 func (t *tokens) keep(sum [sha256.Size]byte, g grant) {
@@ -166,10 +167,11 @@ func (t *tokens) give(key sign.KeyID, life time.Duration) (token string, expires
 	expires = t.now().Add(life).Truncate(time.Second)
 	g := grant{SHA256: hash, Key: key, Expires: expires.Unix()}
 	t.keep(sum, g)
-	if t.file == nil {
+	if t.name == "" {
 		return token, expires, nil
 	}
-	if t.lines > 2*len(t.all)+1024 {
+	// The first one after a start writes anew what is good: what a crash cut goes.
+	if t.file == nil || t.lines > 2*len(t.all)+1024 {
 		t.sweep()
 		return token, expires, t.rewrite()
 	}

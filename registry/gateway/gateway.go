@@ -48,6 +48,7 @@ type Gateway struct {
 	overlap *overlap.Index
 	routing http.Handler                          // nil: who provides a block is not answered
 	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
+	access  interface{ Register(*http.ServeMux) } // nil: nobody gets a token
 
 	// carBlocks are what CARs on their way may still remember.
 	carBlocks atomic.Int64
@@ -82,7 +83,7 @@ func New(reg *registry.Registry, store *spaces.Store, o Options) (*Gateway, erro
 		backend: backend, metrics: metrics,
 		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store.Store, Log: o.Log}),
 	}
-	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{Log: o.Log}); err != nil {
+	if g.hub, err = hub.New(reg, o.Blocks, g.HubOptions(hub.Options{Log: o.Log})); err != nil {
 		return nil, err
 	}
 	g.carBlocks.Store(maxCARBlocks)
@@ -112,6 +113,10 @@ func (g *Gateway) Watch(ctx context.Context) { g.deny.watch(ctx, g.o.DenylistEve
 // called before Public.
 func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes = w }
 
+// TakeAccess adds the routes by which callers get access to gated data to the
+// public face. It is called before Public.
+func (g *Gateway) TakeAccess(a interface{ Register(*http.ServeMux) }) { g.access = a }
+
 // TakeHub replaces the Hub API, which only reads, by one with other options. It is
 // called before Public and Private.
 func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
@@ -140,6 +145,9 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 	if g.writes != nil {
 		g.writes.Register(mux)
 	}
+	if g.access != nil {
+		g.access.Register(mux)
+	}
 	if g.routing != nil {
 		mux.Handle("/routing/v1/", g.routing)
 	}
@@ -152,7 +160,7 @@ func (g *Gateway) Private() http.Handler {
 	mux := g.mux()
 	g.api.RegisterPrivate(mux, g.store)
 	mux.Handle("GET /metrics", g.Metrics())
-	handler := g.front.wrap("private", g.content("private", nil, true), mux, false)
+	handler := g.front.wrap("private", g.private(), mux, false)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(spaces.WithAll(r.Context())))
 	})
@@ -163,6 +171,13 @@ func (g *Gateway) content(face string, hosts []string, files bool) *content {
 		Gateway: g, hosts: hosts, files: files,
 		general: g.general(boxo.Config{MetricsRegistry: prometheus.WrapRegistererWith(prometheus.Labels{"face": face}, g.metrics)}),
 	}
+}
+
+// private is content for the owner of the home, from whom nothing is kept.
+func (g *Gateway) private() *content {
+	c := g.content("private", nil, true)
+	c.owner = true
+	return c
 }
 
 func (g *Gateway) mux() *http.ServeMux {

@@ -27,6 +27,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/access"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/gateway"
@@ -59,7 +60,8 @@ type Home struct {
 	reg     *registry.Registry
 	front   *gateway.Gateway
 	private http.Handler
-	auth    *auth.Auth // nil: nobody writes over TCP
+	auth    *auth.Auth
+	access  *access.Access
 }
 
 // Acquire takes the home's lock, making the folders if they are missing. When
@@ -269,6 +271,10 @@ func (h *Home) Close(ctx context.Context) error {
 	if h.front != nil {
 		errs = append(errs, h.front.Overlap().Close())
 		h.front = nil
+	}
+	if h.access != nil {
+		errs = append(errs, h.access.Close())
+		h.access = nil
 	}
 	if h.reg != nil {
 		errs = append(errs, h.reg.Close(ctx))

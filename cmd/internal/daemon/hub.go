@@ -16,7 +16,7 @@ import (
 // of the home.
 func (h *Home) openHub(g *gateway.Gateway) error {
 	custodial := func(t config.Token) bool { return t.Custodial != "" }
-	if h.auth == nil || !slices.ContainsFunc(h.Config.Write.Tokens, custodial) {
+	if !h.writes() || !slices.ContainsFunc(h.Config.Write.Tokens, custodial) {
 		return nil
 	}
 	c := h.Config.Hub
@@ -32,7 +32,7 @@ func (h *Home) openHub(g *gateway.Gateway) error {
 	if len(h.Config.Write.URLs) > 0 {
 		o.URL = h.Config.Write.URLs[0]
 	}
-	made, err := hub.New(h.reg, h.store, o)
+	made, err := hub.New(h.reg, h.store, g.HubOptions(o))
 	if err != nil {
 		return err
 	}
