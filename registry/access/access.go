@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,6 +69,12 @@ type Access struct {
 	mu      sync.Mutex
 	applied uint64
 	rights  map[sign.KeyID][]cid.Cid
+
+	// scanning guards what follows: the parties that all versions in a space have in
+	// common, of the entries below scanned.
+	scanning sync.Mutex
+	scanned  uint64
+	common   map[cid.Cid][]sign.KeyID
 }
 
 // New returns an Access. Tokens that o.File holds are good again.
@@ -92,7 +99,8 @@ func New(o Options) (*Access, error) {
 func (a *Access) Close() error { return a.tokens.close() }
 
 // Opened returns the terms whose spaces id opens: those that it accepted, or may
-// fetch for somebody. At most 224 are returned.
+// fetch for somebody, and those under which nobody has data here but itself, as the
+// publisher or a contributor of each version. At most 224 are returned.
 func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	applied := a.o.Registry.Status().Applied
 	a.mu.Lock()
@@ -104,13 +112,22 @@ func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	if ok {
 		return found, nil
 	}
+	all := a.o.Store.Terms()
+	if len(all) == 0 {
+		return nil, nil
+	}
 	err := a.o.Registry.View(func(s *index.Snapshot) error {
 		applied = s.Applied()
-		for _, terms := range a.o.Store.Terms() {
+		own, err := a.own(s)
+		if err != nil {
+			return err
+		}
+		for _, terms := range all {
 			yes, err := accepted(s, terms, id)
 			if err != nil {
 				return err
 			}
+			yes = yes || slices.Contains(own[terms], id)
 			if yes {
 				found = append(found, terms)
 			}
@@ -129,6 +146,49 @@ func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	}
 	a.mu.Unlock()
 	return found, nil
+}
+
+// own returns who is a party of every version in a space. Each version is looked at
+// once in the life of a, so the first call takes as long as reading all of them.
+func (a *Access) own(s *index.Snapshot) (map[cid.Cid][]sign.KeyID, error) {
+	a.scanning.Lock()
+	defer a.scanning.Unlock()
+	if s.Applied() <= a.scanned {
+		return a.common, nil // a map that is not changed any more
+	}
+	next := maps.Clone(a.common)
+	if next == nil {
+		next = make(map[cid.Cid][]sign.KeyID)
+	}
+	for q := (index.Query{Limit: index.MaxLimit}); ; {
+		page, err := s.List(q)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Datasets {
+			d := &page.Datasets[i]
+			if d.Index < a.scanned {
+				page.Next = 0
+				break
+			}
+			if !d.Rules.GatesBytes() {
+				continue
+			}
+			parties := []sign.KeyID{d.Publisher}
+			for _, c := range d.Contributors {
+				parties = append(parties, c.ID)
+			}
+			if old, ok := next[d.Terms.Cid]; ok {
+				parties = slices.DeleteFunc(slices.Clone(old), func(id sign.KeyID) bool { return !slices.Contains(parties, id) })
+			}
+			next[d.Terms.Cid] = parties
+		}
+		if q.After = page.Next; q.After == 0 {
+			break
+		}
+	}
+	a.common, a.scanned = next, s.Applied()
+	return next, nil
 }
 
 func accepted(s *index.Snapshot, terms cid.Cid, id sign.KeyID) (bool, error) {

@@ -108,6 +108,8 @@ var operations = []operation{
 	{method: "POST", path: "/v1/uploads/{id}/commit", id: "commitUpload", about: "Takes in what was sent and logs the statement. A problem with status 422 names what is missing.", answer: wire.Submitted{}, status: 201, also: []int{202}},
 	{method: "DELETE", path: "/v1/uploads/{id}", id: "dropUpload", about: "Forgets an upload.", status: 204},
 
+	{method: "POST", path: "/v1/access", id: "access", about: "Trades a signed request for a token that opens the gated data whose terms its key accepted, for a day at most.", answer: wire.Access{}},
+
 	{method: "POST", path: "/v1/blocks/missing", id: "missing", about: "Which of some blocks the store lacks.", body: wire.Missing{}, answer: wire.Missing{}, owner: true},
 	{method: "POST", path: "/v1/blocks/adopt", id: "adopt", about: "Takes over a private pack.", body: wire.Adopt{}, answer: wire.Adopted{}, owner: true},
 	{method: "POST", path: "/v1/check", id: "check", about: "Checks every byte of the home.", answer: wire.CheckReport{}, owner: true},

@@ -127,7 +127,7 @@ func (f files) write(t testing.TB) string {
 // add stores files and returns the root.
 func (h *home) add(f files) *ingest.Result {
 	h.t.Helper()
-	r, err := ingest.Add(h.t.Context(), f.write(h.t), ingest.PackStore(h.store.Store), ingest.AddOptions{})
+	r, err := ingest.Add(h.t.Context(), f.write(h.t), ingest.PackStore(h.store.Store), ingest.AddOptions{NoSketch: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func (h *home) register(publisher, name, version string, r *ingest.Result, docum
 		Common: common(h.t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
 		Dataset: manifests.Dataset{Name: name, Version: version, License: document.Base.SPDX, Manifest: cjson.CID{Cid: cjson.JSONCID(mb)},
 			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, MediaTypes: m.MediaTypes()},
-		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
+		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1", Rules: manifests.RulesOf(document),
 	}
 	s, err := h.reg.Submit(h.t.Context(), seal(h.t, manifests.NewContribution(c, r.Root), publisher))
 	if err != nil {
