@@ -20,6 +20,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/access"
 	"github.com/cairn-registry/cairn/registry/auth"
@@ -175,6 +176,17 @@ func (d *door) ask(rt http.RoundTripper, w way, headers ...string) answer {
 	return answer{resp.StatusCode, resp.Header, body, err}
 }
 
+// nodes decodes blocks of a store.
+type nodes struct{ *spaces.Store }
+
+func (n nodes) Node(ctx context.Context, c cid.Cid) (*unixfs.Node, error) {
+	b, err := n.Block(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return unixfs.DecodeNode(c, b)
+}
+
 // TestGatedBytes is the table of every route by every caller, in both directions:
 // unreachable without acceptance, and with it the same bytes as a registry sends that
 // has the same data openly.
@@ -206,6 +218,11 @@ func TestGatedBytes(t *testing.T) {
 			csv = f.CID
 		}
 	}
+	steps, err := unixfs.Trace(t.Context(), nodes{open.store}, r.Root, []string{"dir"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := steps[1]
 	leaf := cjson.RawCID([]byte(gatedFiles["big.bin"][:1<<20]))
 	ana := strings.TrimPrefix(foldID("ana"), "did:key:")
 	const resolve = "/datasets/{owner}/{name}/resolve/{rev}/{path...}"
@@ -227,14 +244,17 @@ func TestGatedBytes(t *testing.T) {
 		"CAR of a path":    {path: "/ipfs/" + root + "/dir?format=car&dag-scope=entity"},
 		"CAR of a block":   {path: "/ipfs/" + root + "?format=car&dag-scope=block"},
 		"CAR by boxo":      {path: "/ipfs/" + root + "?format=car&car-dups=y"},
-		"TAR":              {path: "/ipfs/" + root + "/dir?format=tar"},
+		"TAR":              {path: "/ipfs/" + root + "/dir?format=tar", about: true},
 		"CIDv1 in upper":   {path: "/ipfs/" + strings.ToUpper(root) + "/dir/b.txt"},
 		"inner leaf":       {path: "/ipfs/" + leaf.String() + "?format=raw", inside: true},
 		"inner leaf, file": {path: "/ipfs/" + leaf.String(), inside: true},
 		"inner node":       {path: "/ipfs/" + big.String() + "?format=raw", inside: true},
 		"inner file":       {path: "/ipfs/" + big.String(), inside: true},
 		"inner CAR":        {path: "/ipfs/" + big.String() + "?format=car", inside: true},
-		"inner TAR":        {path: "/ipfs/" + big.String() + "?format=tar", inside: true},
+		"inner TAR":        {path: "/ipfs/" + big.String() + "?format=tar", inside: true, about: true},
+		"inner HEAD":       {path: "/ipfs/" + big.String(), method: "HEAD", inside: true},
+		"inner, known":     {path: "/ipfs/" + big.String(), headers: []string{`If-None-Match: "` + big.String() + `"`}, inside: true},
+		"inner directory":  {path: "/ipfs/" + dir.String() + "/", inside: true, about: true},
 		"as another codec": {path: "/ipfs/" + cid.NewCidV1(cid.Raw, r.Root.Hash()).String() + "?format=raw"},
 		"localhost":        {path: "/ipfs/" + root + "/dir/b.txt", headers: []string{"Host: localhost"}, about: true},
 		"origin":           {path: "/dir/b.txt", headers: []string{"Host: " + root + ".ipfs.localhost"}, never: true},
@@ -303,6 +323,9 @@ func TestGatedBytes(t *testing.T) {
 				if !w.about && !bytes.Equal(a.body, was.body) {
 					t.Errorf("%s: %d bytes, openly %d", what, len(a.body), len(was.body))
 				}
+				if strings.Contains(wayName, "TAR") && !bytes.Contains(a.body, []byte(secret)) {
+					t.Errorf("%s: the file is not inside", what) // times differ
+				}
 				if was.status < 300 && w.method == "" && w.headers == nil && !w.about && len(a.body) == 0 && wayName != "empty file" {
 					t.Errorf("%s: nothing came", what)
 				}
@@ -355,6 +378,22 @@ func TestGatedBytes(t *testing.T) {
 		t.Errorf("through the manifest: %d %s", a.status, a.body)
 	}
 	covered(t, d.g, ways)
+
+	// With another's data under the same terms, a publisher has not the whole space,
+	// but still what is below the root of its own.
+	h.gated("ben", "also", files{"y": "more " + secret}, gatedBy("CC-BY-4.0"))
+	for wayName, w := range ways {
+		for _, c := range []struct {
+			name string
+			want bool
+		}{{"ana", !w.inside && !w.never}, {"ben", false}} {
+			a := d.ask(nil, w, bearer(d.token(c.name))...)
+			got := a.status < 400
+			if got != c.want {
+				t.Errorf("%s, %s under shared terms: %d, want open %t", c.name, wayName, a.status, c.want)
+			}
+		}
+	}
 
 	// Somebody publishes the same bytes openly, and answers for it.
 	h.register("carl", "leak", "1.0.0", h.add(gatedFiles), &terms.Terms{})

@@ -218,6 +218,7 @@ func (h *home) add(v version) cid.Cid {
 			dir = filepath.Join(dir, path)
 		}
 	}
+	v.options.NoSketch = true // a manifest that names schemas must hold them
 	r, err := ingest.Add(t.Context(), dir, ingest.PackStore(h.store), v.options)
 	if err != nil {
 		t.Fatal(err)
