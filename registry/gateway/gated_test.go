@@ -17,6 +17,7 @@ import (
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
+	"github.com/cairn-registry/cairn/ingest/node"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/terms"
@@ -442,5 +443,70 @@ func covered(t *testing.T, g *gateway.Gateway, ways map[string]way) {
 		if _, path, _ := strings.Cut(p, " "); !inTable && !exact[p] && !strings.HasPrefix(path, "/v1/") {
 			t.Errorf("the route %q is neither in the table of gated bytes nor known to give out none", p)
 		}
+	}
+}
+
+// everything reads all spaces.
+type everything struct{ *spaces.Store }
+
+func (e everything) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
+	return e.Store.Block(spaces.WithAll(ctx), c)
+}
+
+func (e everything) Size(ctx context.Context, c cid.Cid) (uint64, error) {
+	return e.Store.Size(spaces.WithAll(ctx), c)
+}
+
+// TestGatedPeers: a peer gets a gated block if, and only if, its key accepted the
+// terms or fetches for who did.
+func TestGatedPeers(t *testing.T) {
+	h := newHome(t)
+	r, document, _ := h.gated("ana", "talks", files{"a": secret}, gatedBy("CC-BY-4.0"))
+	_, other, _ := h.gated("ben", "other", files{"x": "another " + secret}, gatedBy("CC0-1.0"))
+	public := h.add(files{"a": "hello"})
+	gone := h.add(files{"a": "for a while"})
+	h.withdraw("ana", h.register("ana", "gone", "1.0.0", gone, &terms.Terms{}))
+	h.accept("tina", document, "node")
+	h.accept("otto", other)
+	a, err := access.New(access.Options{Registry: h.reg, Store: h.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(o node.Options) *node.Node {
+		t.Helper()
+		n, err := node.New(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close() })
+		return n
+	}
+	server := start(node.Options{
+		Key: foldtest.Key("server"), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Blocks: everything{h.store}, Allow: h.gateway(gateway.Options{}).PeerAllow(a),
+	})
+	for name, may := range map[string]bool{"node": true, "tina": true, "otto": false, "eve": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := start(node.Options{Key: foldtest.Key(name)})
+			if err := n.Connect(t.Context(), server.Addrs()[0]); err != nil {
+				t.Fatal(err)
+			}
+			src := n.Source(t.Context())
+			if _, err := src.Block(t.Context(), public.Root); err != nil {
+				t.Errorf("a public block: %v", err)
+			}
+			// A peer cannot say that there is no block: who is refused waits.
+			for c, want := range map[cid.Cid]bool{r.Root: may, r.Files[0].CID: may, gone.Root: false} {
+				ctx := t.Context()
+				if !want {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, time.Second)
+					defer cancel()
+				}
+				if _, err := src.Block(ctx, c); (err == nil) != want {
+					t.Errorf("%s: %v, want open %t", c, err, want)
+				}
+			}
+		})
 	}
 }

@@ -109,7 +109,8 @@ func (s *site) openStore() {
 	if s.store, err = spaces.Open(filepath.Join(s.cfg.Dir, "blocks"), pack.Options{}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.cfg.Blocks = s.store
+	s.cfg.Blocks = s.store.Store
+	s.cfg.Space = func(terms cid.Cid) unixfs.Blocks { return s.store.Strict(terms) }
 }
 
 func (s *site) serve() {
