@@ -27,6 +27,7 @@ import (
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/gateway"
+	"github.com/cairn-registry/cairn/registry/index"
 )
 
 // What the Path, Trustless and Subdomain Gateway specifications and the suite
@@ -446,6 +447,58 @@ func TestWithdrawn(t *testing.T) {
 	}))
 	want{200, map[string]string{"Cache-Control": "private, no-store"}, "1"}.check(t, "auditor", ask(t, "GET", auditor+"/ipfs/"+r.Root.String()+"/a"))
 	want{200, nil, "1"}.check(t, "auditor, hub", ask(t, "GET", auditor+"/datasets"+id+"/resolve/main/a"))
+}
+
+// TestErased: the record of an entry whose body is erased is 410 under every CID of
+// its bytes, for auditors too, on every route.
+func TestErased(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	r := h.add(files{"a": "1"})
+	st := h.register("ana", "gone", "1.0.0", r, &terms.Terms{})
+	kept := h.register("ana", "kept", "1.0.0", h.add(files{"a": "2"}), &terms.Terms{})
+	var d index.Dataset
+	if err := h.reg.View(func(s *index.Snapshot) (err error) { d, err = s.Dataset(st); return err }); err != nil {
+		t.Fatal(err)
+	}
+	handler := h.gateway(gateway.Options{}).Public(true)
+	url := serve(t, handler)
+	auditor := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r.WithContext(spaces.WithAll(r.Context())))
+	}))
+	var paths []string
+	for _, c := range []cid.Cid{st, d.Envelope.Cid, d.Manifest.Cid, r.Root} {
+		for _, codec := range []uint64{cid.Raw, cid.DagJSON, cid.DagProtobuf} {
+			paths = append(paths, "/ipfs/"+cid.NewCidV1(codec, c.Hash()).String()+"?format=raw")
+		}
+	}
+	paths = append(paths, "/v1/statements/"+st.String()+"/envelope", "/v1/statements/"+st.String()+"/bundle")
+	for _, p := range paths {
+		if a := ask(t, "GET", url+p); a.status != 200 {
+			t.Fatalf("before, %s: %d %s", p, a.status, a.body)
+		}
+	}
+	stone, err := h.reg.TombstoneOf(t.Context(), d.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stone.Common, stone.Reason = common(t), manifests.ErasePersonalData
+	s, err := h.reg.Submit(t.Context(), seal(t, manifests.New(stone), "operator"))
+	if err != nil || s.Verdict != registry.Accepted {
+		t.Fatalf("%v, %v", s, err)
+	}
+	for _, p := range paths {
+		for who, at := range map[string]string{"stranger": url, "auditor": auditor} {
+			if a := ask(t, "GET", at+p); a.status != 410 || !strings.Contains(string(a.body), fmt.Sprintf("entry %d", s.Index)) {
+				t.Errorf("%s, %s: %d %.200s", who, p, a.status, a.body)
+			}
+		}
+	}
+	for _, p := range []string{"/ipfs/" + kept.String() + "?format=raw", "/v1/statements/" + kept.String() + "/envelope"} {
+		if a := ask(t, "GET", url+p); a.status != 200 {
+			t.Errorf("another, %s: %d", p, a.status)
+		}
+	}
 }
 
 func TestDenylistHolds(t *testing.T) {
