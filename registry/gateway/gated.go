@@ -76,6 +76,9 @@ func (g *content) gate(w *sealed, r *http.Request, root cid.Cid, o origin, path 
 	if _, err := g.guard.Size(spaces.Public(ctx), root); err == nil || !errors.Is(err, fault.NotFound) {
 		return ctx, false, nil // or on the denylist, or damaged: whoever reads it says so
 	}
+	if _, err := g.guard.Size(ctx, root); err == nil {
+		return ctx, true, nil
+	}
 	for _, t := range k.gated {
 		if spaces.Opens(ctx, t) {
 			return ctx, true, nil

@@ -446,17 +446,6 @@ func covered(t *testing.T, g *gateway.Gateway, ways map[string]way) {
 	}
 }
 
-// everything reads all spaces.
-type everything struct{ *spaces.Store }
-
-func (e everything) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
-	return e.Store.Block(spaces.WithAll(ctx), c)
-}
-
-func (e everything) Size(ctx context.Context, c cid.Cid) (uint64, error) {
-	return e.Store.Size(spaces.WithAll(ctx), c)
-}
-
 // TestGatedPeers: a peer gets a gated block if, and only if, its key accepted the
 // terms or fetches for who did.
 func TestGatedPeers(t *testing.T) {
@@ -482,7 +471,7 @@ func TestGatedPeers(t *testing.T) {
 		return n
 	}
 	server := start(node.Options{
-		Key: foldtest.Key("server"), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Blocks: everything{h.store}, Allow: h.gateway(gateway.Options{}).PeerAllow(a),
+		Key: foldtest.Key("server"), Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Blocks: h.store.All(), Allow: h.gateway(gateway.Options{}).PeerAllow(a),
 	})
 	for name, may := range map[string]bool{"node": true, "tina": true, "otto": false, "eve": false} {
 		t.Run(name, func(t *testing.T) {

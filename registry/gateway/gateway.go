@@ -81,7 +81,7 @@ func New(reg *registry.Registry, store *spaces.Store, o Options) (*Gateway, erro
 		o: o, store: store, reg: reg, api: api.New(reg, o.Version, o.Log), log: o.Log, deny: deny, guard: guard,
 		notices: &notices{reg: reg, store: o.Blocks},
 		backend: backend, metrics: metrics,
-		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store.Store, Log: o.Log}),
+		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store.All(), Log: o.Log}),
 	}
 	if g.hub, err = hub.New(reg, o.Blocks, g.HubOptions(hub.Options{Log: o.Log})); err != nil {
 		return nil, err

@@ -96,10 +96,13 @@ func (env *Env) acceptAt(ctx context.Context, url string, o issue, build func(co
 		return err
 	}
 	out, err := env.release(ctx, api, s, signer, o)
-	if err != nil {
-		return err
+	switch fault.Of(err) {
+	case "":
+		return env.show(out)
+	case fault.NotFound, fault.Denied, fault.Unauthenticated:
+		return fault.WithHint(err, "where the registry does not take your statements, write it with -o FILE and hand that to its operator")
 	}
-	return env.show(out)
+	return err
 }
 
 // termsNamed returns the terms document of a version, or the one whose CID the
