@@ -110,7 +110,12 @@ func (r *Registry) Examine(ctx context.Context, p *Parcel, blocks unixfs.Blocks)
 	if err := r.stalled(); err != nil {
 		return err
 	}
-	if err := r.admit(ctx, blocks, p.Statement); err != nil {
+	var space func(cid.Cid) unixfs.Blocks
+	if r.cfg.Space != nil {
+		// What is not in the store yet is in no space either.
+		space = func(cid.Cid) unixfs.Blocks { return blocks }
+	}
+	if err := r.admit(ctx, blocks, space, p.Statement); err != nil {
 		return err
 	}
 	return r.foresee(p.leaf, p.Envelope)
@@ -183,7 +188,7 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if err != nil {
 		return nil, err
 	}
-	if err := r.admit(ctx, r.cfg.Blocks, s); err != nil {
+	if err := r.admit(ctx, r.cfg.Blocks, r.cfg.Space, s); err != nil {
 		return nil, err
 	}
 	if err := r.foresee(leaf, encoded); err != nil {
@@ -366,9 +371,9 @@ func (r *Registry) foresee(leaf, envelope []byte) error {
 	})
 }
 
-// admit checks what a statement names beside other statements: that it is in the
-// store, and agrees with what the statement repeats of it.
-func (r *Registry) admit(ctx context.Context, blocks unixfs.Blocks, s *manifests.Statement) error {
+// admit checks what a statement names beside other statements: that it is in blocks,
+// and gated data in space, and agrees with what the statement repeats of it.
+func (r *Registry) admit(ctx context.Context, blocks unixfs.Blocks, space func(cid.Cid) unixfs.Blocks, s *manifests.Statement) error {
 	has := func(what string, c cid.Cid) error {
 		if _, err := blocks.Size(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -377,7 +382,7 @@ func (r *Registry) admit(ctx context.Context, blocks unixfs.Blocks, s *manifests
 	}
 	switch p := s.Predicate.(type) {
 	case *manifests.Contribution:
-		return r.admitDataset(ctx, blocks, s, p)
+		return r.admitDataset(ctx, blocks, space, s, p)
 	case *manifests.Model:
 		return r.admitModel(ctx, blocks, p)
 	case *manifests.Attribution:
@@ -422,7 +427,7 @@ func (r *Registry) admitTerms(ctx context.Context, blocks unixfs.Blocks, documen
 // admitDataset checks a contribution's content: manifest and terms are there and agree
 // with the statement, licence identifiers are known, the dataset's DAG is
 // complete, and its files, bytes and counts are those the manifest claims.
-func (r *Registry) admitDataset(ctx context.Context, blocks unixfs.Blocks, s *manifests.Statement, c *manifests.Contribution) error {
+func (r *Registry) admitDataset(ctx context.Context, blocks unixfs.Blocks, space func(cid.Cid) unixfs.Blocks, s *manifests.Statement, c *manifests.Contribution) error {
 	mb, err := blocks.Block(ctx, c.Dataset.Manifest.Cid)
 	if err != nil {
 		return fmt.Errorf("the manifest: %w", err)
@@ -443,7 +448,7 @@ func (r *Registry) admitDataset(ctx context.Context, blocks unixfs.Blocks, s *ma
 			return fmt.Errorf("the attachments: %w", err)
 		}
 	}
-	data, err := r.dataOf(blocks, c)
+	data, err := dataOf(blocks, space, c)
 	if err != nil {
 		return err
 	}
@@ -482,14 +487,14 @@ func (r *Registry) admitDataset(ctx context.Context, blocks unixfs.Blocks, s *ma
 // dataOf returns where the data of a dataset must be complete: in the space of
 // its terms, when not a byte is given out before they are accepted, else in the
 // public one. Bytes that lie open are not gated by a second registration.
-func (r *Registry) dataOf(blocks unixfs.Blocks, c *manifests.Contribution) (unixfs.Blocks, error) {
+func dataOf(blocks unixfs.Blocks, space func(cid.Cid) unixfs.Blocks, c *manifests.Contribution) (unixfs.Blocks, error) {
 	if !c.Rules.GatesBytes() {
 		return blocks, nil
 	}
-	if r.cfg.Space == nil {
+	if space == nil {
 		return nil, fault.New(fault.Denied, "this registry keeps no gated data, and the terms %s ask for it", c.Terms)
 	}
-	return r.cfg.Space(c.Terms.Cid), nil
+	return space(c.Terms.Cid), nil
 }
 
 // either reads from the first that has a block.

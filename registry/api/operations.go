@@ -132,6 +132,8 @@ var operations = []operation{
 	{method: "DELETE", path: "/v1/uploads/{id}", id: "dropUpload", about: "Forgets an upload.", status: 204},
 
 	{method: "GET", path: "/v1/entries/{index}/tombstone", id: "tombstoneOf", about: "The tombstone that would stand for an entry: what the fold said of it.", answer: wire.Tombstone{}, owner: true},
+	{method: "POST", path: "/v1/access", id: "access", about: "Trades a signed request for a token that opens the gated data whose terms its key accepted, for a day at most.", answer: wire.Access{}},
+
 	{method: "POST", path: "/v1/blocks/missing", id: "missing", about: "Which of some blocks the store lacks.", body: wire.Missing{}, answer: wire.Missing{}, owner: true},
 	{method: "POST", path: "/v1/blocks/adopt", id: "adopt", about: "Takes over a private pack.", body: wire.Adopt{}, answer: wire.Adopted{}, owner: true},
 	{method: "POST", path: "/v1/check", id: "check", about: "Checks every byte of the home.", answer: wire.CheckReport{}, owner: true},

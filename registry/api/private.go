@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
@@ -22,7 +23,7 @@ const maxQuestion = wire.MaxMissing * 128
 
 // RegisterPrivate adds the routes for the owner of the home: statements and
 // blocks come in here. They must be reachable through the home's socket only.
-func (a *API) RegisterPrivate(mux *http.ServeMux, store *pack.Store) {
+func (a *API) RegisterPrivate(mux *http.ServeMux, store *spaces.Store) {
 	p := private{a, store}
 	a.post(mux, "/v1/entries", sign.MaxEnvelope, p.submit)
 	a.post(mux, "/v1/blocks/missing", maxQuestion, p.missing)
@@ -52,7 +53,7 @@ func (a *API) post(mux *http.ServeMux, path string, limit int64, fn func(*http.R
 
 type private struct {
 	*API
-	store *pack.Store
+	store *spaces.Store
 }
 
 func (p private) submit(r *http.Request, envelope []byte) (any, error) {
@@ -79,7 +80,7 @@ func (p private) missing(r *http.Request, b []byte) (any, error) {
 	for i, c := range ask.CIDs {
 		cids[i] = c.Cid
 	}
-	missing, err := p.store.Missing(r.Context(), cids)
+	missing, err := p.store.Missing(r.Context(), ask.Space.Cid, cids)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (p private) adopt(r *http.Request, b []byte) (any, error) {
 	if err := json.Unmarshal(b, &ask); err != nil {
 		return nil, fault.Mark(fault.Invalid, err)
 	}
-	s, err := p.store.Adopt(r.Context(), ask.ID)
+	s, err := p.store.Adopt(r.Context(), ask.Space.Cid, ask.ID)
 	return wire.Adopted{Blocks: s.Blocks, NewBlocks: s.NewBlocks, NewBytes: s.NewBytes}, err
 }
 

@@ -36,6 +36,9 @@ const (
 	Contributor Role = "contributor" // sends data and statements
 	Auditor     Role = "auditor"     // reads what was withdrawn
 	Operator    Role = "operator"    // operates the registry
+	// Reader is the role of tokens that the registry itself gives out, for reading
+	// what a key may read. No token of a policy has it.
+	Reader Role = "reader"
 )
 
 // A Mode says whose writes are taken.
@@ -65,7 +68,7 @@ type Token struct {
 type Policy struct {
 	Write  Mode
 	Allow  []sign.KeyID // for the mode allowlist
-	Tokens []Token      // good in every mode but closed, each by its role
+	Tokens []Token      // good in every mode, each by its role; for reading also when closed
 }
 
 // Valid returns fault.Invalid for a policy that cannot be meant, with all that
@@ -136,8 +139,11 @@ type Options struct {
 	// any, requests are good that name the address they came in on; behind a
 	// proxy, or under a host name, URLs are needed.
 	URLs []string
-	Now  func() time.Time // default time.Now
-	Log  *slog.Logger     // default: nothing is logged
+	// Issued finds a caller by the hash of a token that the policy does not list;
+	// nil: there are no others.
+	Issued func(sum [sha256.Size]byte) (Caller, bool)
+	Now    func() time.Time // default time.Now
+	Log    *slog.Logger     // default: nothing is logged
 }
 
 // An Auth checks credentials. It is safe for concurrent use.
@@ -145,6 +151,7 @@ type Auth struct {
 	policy Policy
 	hashes [][]byte
 	urls   []*url.URL
+	issued func(sum [sha256.Size]byte) (Caller, bool)
 	now    func() time.Time
 	start  time.Time // whole seconds; what was signed before is refused
 	log    *slog.Logger
@@ -156,7 +163,7 @@ func New(o Options) (*Auth, error) {
 	if err := o.Policy.Valid(); err != nil {
 		return nil, err
 	}
-	a := &Auth{policy: o.Policy, now: o.Now, log: o.Log}
+	a := &Auth{policy: o.Policy, issued: o.Issued, now: o.Now, log: o.Log}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -243,6 +250,11 @@ func (a *Auth) bearer(token string) (Caller, error) {
 	found := -1
 	for i, h := range a.hashes {
 		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(h, sum[:]), i, found)
+	}
+	if found < 0 && a.issued != nil {
+		if c, ok := a.issued(sum); ok {
+			return c, nil
+		}
 	}
 	if found < 0 {
 		return Caller{}, fault.New(fault.Unauthenticated, "an unknown token")

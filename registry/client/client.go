@@ -219,12 +219,13 @@ func (c *Client) Submit(ctx context.Context, envelope []byte) (*wire.Submitted, 
 	return call[wire.Submitted](ctx, c, http.MethodPost, "/v1/entries", envelope)
 }
 
-// Missing asks which blocks the registry lacks; only over a home's own socket.
-func (c *Client) Missing(ctx context.Context, cids []cid.Cid) ([]cid.Cid, error) {
+// Missing asks which blocks the registry lacks in the gated space of terms, or in
+// the public one when terms is not defined; only over a home's own socket.
+func (c *Client) Missing(ctx context.Context, terms cid.Cid, cids []cid.Cid) ([]cid.Cid, error) {
 	var out []cid.Cid
 	for len(cids) > 0 {
 		n := min(len(cids), wire.MaxMissing)
-		ask := wire.Missing{CIDs: make([]cjson.CID, n)}
+		ask := wire.Missing{CIDs: make([]cjson.CID, n), Space: cjson.CID{Cid: terms}}
 		for i, id := range cids[:n] {
 			ask.CIDs[i] = cjson.CID{Cid: id}
 		}
@@ -240,10 +241,11 @@ func (c *Client) Missing(ctx context.Context, cids []cid.Cid) ([]cid.Cid, error)
 	return out, nil
 }
 
-// Adopt asks the registry to take over the private pack id; only over a home's
-// own socket.
-func (c *Client) Adopt(ctx context.Context, id string) (*wire.Adopted, error) {
-	return callSlowly[wire.Adopted](ctx, c, http.MethodPost, "/v1/blocks/adopt", wire.Adopt{ID: id})
+// Adopt asks the registry to take over the private pack id, into the gated space
+// of terms, or the public one when terms is not defined; only over a home's own
+// socket.
+func (c *Client) Adopt(ctx context.Context, terms cid.Cid, id string) (*wire.Adopted, error) {
+	return callSlowly[wire.Adopted](ctx, c, http.MethodPost, "/v1/blocks/adopt", wire.Adopt{ID: id, Space: cjson.CID{Cid: terms}})
 }
 
 // Check has the registry check its whole home; only over a home's own socket.

@@ -19,10 +19,15 @@ import (
 	"github.com/multiformats/go-multibase"
 
 	"github.com/cairn-registry/cairn/ingest"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/ingest/dag"
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/gateway"
+	"github.com/cairn-registry/cairn/registry/index"
 )
 
 // What the Path, Trustless and Subdomain Gateway specifications and the suite
@@ -270,7 +275,7 @@ func TestRangesAndConditions(t *testing.T) {
 		}
 	}
 	// The older profile, whose leaves are no raw blocks.
-	old, err := ingest.Add(t.Context(), files{"f.bin": content}.write(t), ingest.PackStore(h.store), ingest.AddOptions{Profile: dag.ProfileV0_2015})
+	old, err := ingest.Add(t.Context(), files{"f.bin": content}.write(t), ingest.PackStore(h.store.Store), ingest.AddOptions{Profile: dag.ProfileV0_2015})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,34 +410,95 @@ func TestNotices(t *testing.T) {
 	want{404, nil, ""}.check(t, "no such name", ask(t, "GET", url+id+"nothing/a"))
 }
 
-// A withdrawn is one root that is no longer offered, save to whom may still read.
-type withdrawn struct{ root cid.Cid }
-
-type readerKey struct{}
-
-func (w withdrawn) Gone(ctx context.Context, root cid.Cid) (uint64, bool) {
-	return 7, root.Equals(w.root) && ctx.Value(readerKey{}) == nil
+func (h *home) withdraw(publisher string, statement cid.Cid) uint64 {
+	h.t.Helper()
+	w := &manifests.Withdraw{Common: common(h.t), Party: foldtest.ID(publisher), Statement: cjson.CID{Cid: statement}}
+	s, err := h.reg.Submit(h.t.Context(), seal(h.t, manifests.New(w), publisher))
+	if err != nil || s.Verdict != registry.Accepted {
+		h.t.Fatalf("withdrawing: %v, %v", s, err)
+	}
+	return s.Index
 }
 
 func TestWithdrawn(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
 	r, other := h.add(files{"a": "1"}), h.add(files{"a": "2"})
-	g := h.gateway(gateway.Options{Withdrawn: withdrawn{r.Root}})
+	st := h.register("ana", "gone", "1.0.0", r, &terms.Terms{})
+	h.register("ana", "stays", "1.0.0", other, &terms.Terms{})
+	g := h.gateway(gateway.Options{})
 	handler := g.Public(true)
 	url := serve(t, handler)
-	for _, target := range []string{"", "/", "/a", "?format=raw", "?format=car", "/a?format=tar", "/nothing", "?format=json"} {
-		want{410, map[string]string{"Cache-Control": "no-store"}, "entry 7"}.check(t, target, ask(t, "GET", url+"/ipfs/"+r.Root.String()+target))
+	want{200, nil, "1"}.check(t, "before", ask(t, "GET", url+"/ipfs/"+r.Root.String()+"/a"))
+	entry := fmt.Sprintf("entry %d", h.withdraw("ana", st))
+	for _, target := range []string{"", "/", "/a", "?format=raw", "?format=car", "/a?format=tar", "/nothing", "?format=json", "/a?uri=x"} {
+		want{410, map[string]string{"Cache-Control": "no-store"}, entry}.check(t, target, ask(t, "GET", url+"/ipfs/"+r.Root.String()+target))
 		if a := ask(t, "HEAD", url+"/ipfs/"+r.Root.String()+target); a.status != 410 {
 			t.Errorf("HEAD %s: %d", target, a.status)
 		}
 	}
-	want{410, nil, "entry 7"}.check(t, "origin", ask(t, "GET", url+"/a", "Host: "+r.Root.String()+".ipfs.localhost"))
+	want{410, nil, entry}.check(t, "only if cached", ask(t, "GET", url+"/ipfs/"+r.Root.String()+"/a", "Cache-Control: only-if-cached"))
+	want{410, nil, entry}.check(t, "origin", ask(t, "GET", url+"/a", "Host: "+r.Root.String()+".ipfs.localhost"))
 	want{200, nil, "2"}.check(t, "another", ask(t, "GET", url+"/ipfs/"+other.Root.String()+"/a"))
+	id := "/" + strings.TrimPrefix(foldID("ana"), "did:key:") + "/gone"
+	want{403, map[string]string{"X-Error-Message": "Access to this resource is disabled."}, ""}.check(t, "hub", ask(t, "GET", url+"/datasets"+id+"/resolve/main/a"))
 	auditor := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), readerKey{}, true)))
+		handler.ServeHTTP(w, r.WithContext(spaces.WithAll(r.Context())))
 	}))
-	want{200, nil, "1"}.check(t, "auditor", ask(t, "GET", auditor+"/ipfs/"+r.Root.String()+"/a"))
+	want{200, map[string]string{"Cache-Control": "private, no-store"}, "1"}.check(t, "auditor", ask(t, "GET", auditor+"/ipfs/"+r.Root.String()+"/a"))
+	want{200, nil, "1"}.check(t, "auditor, hub", ask(t, "GET", auditor+"/datasets"+id+"/resolve/main/a"))
+}
+
+// TestErased: the record of an entry whose body is erased is 410 under every CID of
+// its bytes, for auditors too, on every route.
+func TestErased(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	r := h.add(files{"a": "1"})
+	st := h.register("ana", "gone", "1.0.0", r, &terms.Terms{})
+	kept := h.register("ana", "kept", "1.0.0", h.add(files{"a": "2"}), &terms.Terms{})
+	var d index.Dataset
+	if err := h.reg.View(func(s *index.Snapshot) (err error) { d, err = s.Dataset(st); return err }); err != nil {
+		t.Fatal(err)
+	}
+	handler := h.gateway(gateway.Options{}).Public(true)
+	url := serve(t, handler)
+	auditor := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r.WithContext(spaces.WithAll(r.Context())))
+	}))
+	var paths []string
+	for _, c := range []cid.Cid{st, d.Envelope.Cid, d.Manifest.Cid, r.Root} {
+		for _, codec := range []uint64{cid.Raw, cid.DagJSON, cid.DagProtobuf} {
+			paths = append(paths, "/ipfs/"+cid.NewCidV1(codec, c.Hash()).String()+"?format=raw")
+		}
+	}
+	paths = append(paths, "/v1/statements/"+st.String()+"/envelope", "/v1/statements/"+st.String()+"/bundle")
+	for _, p := range paths {
+		if a := ask(t, "GET", url+p); a.status != 200 {
+			t.Fatalf("before, %s: %d %s", p, a.status, a.body)
+		}
+	}
+	stone, err := h.reg.TombstoneOf(t.Context(), d.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stone.Common, stone.Reason = common(t), manifests.ErasePersonalData
+	s, err := h.reg.Submit(t.Context(), seal(t, manifests.New(stone), "operator"))
+	if err != nil || s.Verdict != registry.Accepted {
+		t.Fatalf("%v, %v", s, err)
+	}
+	for _, p := range paths {
+		for who, at := range map[string]string{"stranger": url, "auditor": auditor} {
+			if a := ask(t, "GET", at+p); a.status != 410 || !strings.Contains(string(a.body), fmt.Sprintf("entry %d", s.Index)) {
+				t.Errorf("%s, %s: %d %.200s", who, p, a.status, a.body)
+			}
+		}
+	}
+	for _, p := range []string{"/ipfs/" + kept.String() + "?format=raw", "/v1/statements/" + kept.String() + "/envelope"} {
+		if a := ask(t, "GET", url+p); a.status != 200 {
+			t.Errorf("another, %s: %d", p, a.status)
+		}
+	}
 }
 
 func TestDenylistHolds(t *testing.T) {

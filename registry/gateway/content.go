@@ -29,6 +29,8 @@ type content struct {
 	hosts   []string // that have an origin for each root
 	// files says whether hosts that have none serve files and pages: on loopback.
 	files bool
+	// owner says that the owner of the home reads here, to whom everything is open.
+	owner bool
 }
 
 // serve answers a request for data.
@@ -53,13 +55,25 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 		}
 	}
 	q, ok := parseRequest(r, o)
+	gated := false
+	if root, named := rootOf(r, o); named {
+		ctx, inside, err := g.gate(w, r, root, o, q == nil || len(q.names) > 0)
+		if err == nil && q != nil {
+			err = g.deny.check(q.root, q.names)
+		}
+		if err != nil {
+			h.Set("X-Ipfs-Roots", root.String())
+			Problem(w, r, g.log, err)
+			return
+		}
+		r, gated = r.WithContext(ctx), inside
+	}
 	if !ok {
 		g.other(w, r, o)
 		return
 	}
-	if err := g.refuse(r.Context(), q); err != nil {
-		g.refused(w, r, q, err)
-		return
+	if gated {
+		q.origin = "" // it is not shown on an origin of its own
 	}
 	if uri := q.uri(); uri != "" && len(uri) <= maxURI {
 		h.Set("Ipfs-Uri", uri)
@@ -80,7 +94,7 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 		redirect(w, "//"+label+".ipfs."+q.origin+to.String(), http.StatusMovedPermanently)
 		return
 	}
-	if q.origin == "" && !g.files && (!verifiable || q.format == rawType && len(q.names) > 0) {
+	if q.origin == "" && !g.files && !(gated && o.host != "") && (!verifiable || q.format == rawType && len(q.names) > 0) {
 		g.problem(w, r, http.StatusNotAcceptable, fault.WithHint(
 			fault.New(fault.Invalid, "this server hands out blocks and CARs here, to be verified by the reader"), "?format=raw or ?format=car"))
 		return
@@ -155,24 +169,6 @@ const (
 	// maxURI bounds the Ipfs-Uri header, as boxo does.
 	maxURI = 8192
 )
-
-// refuse returns an error for what is not offered: withdrawn, or on the denylist.
-func (g *content) refuse(ctx context.Context, q *request) error {
-	if err := g.deny.check(q.root, q.names); err != nil {
-		return err
-	}
-	if g.o.Withdrawn != nil {
-		if i, gone := g.o.Withdrawn.Gone(ctx, q.root); gone {
-			return fault.WithHint(fault.New(fault.Gone, "the dataset %s was withdrawn, by entry %d of the log", q.root, i), "%s/v1/entries/%d", q.site, i)
-		}
-	}
-	return nil
-}
-
-func (g *content) refused(w *sealed, r *http.Request, q *request, err error) {
-	w.Header().Set("X-Ipfs-Roots", q.root.String())
-	Problem(w, r, g.log, err)
-}
 
 // failed answers for a path that cannot be served. On an origin of its own a
 // dataset may say, in a file _redirects, what stands for a path that is not

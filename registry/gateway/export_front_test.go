@@ -26,6 +26,9 @@ func Front(o FrontOptions, mux *http.ServeMux, log *slog.Logger) (h http.Handler
 func (g *Gateway) Patterns() (private, public []string) {
 	mux := g.mux()
 	strangers := g.mux()
+	if g.access != nil {
+		g.access.Register(strangers)
+	}
 	if g.writes != nil {
 		g.writes.Register(strangers)
 	}

@@ -21,10 +21,12 @@ import (
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/gateway"
@@ -36,7 +38,7 @@ const logName = "cairn.example/log"
 // A home is a registry with its store, in a folder of its own.
 type home struct {
 	t     testing.TB
-	store *pack.Store
+	store *spaces.Store
 	reg   *registry.Registry
 }
 
@@ -55,10 +57,11 @@ func newHome(t testing.TB) *home {
 	if err := os.Mkdir(filepath.Join(cfg.Dir, "trust"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if h.store, err = pack.Open(filepath.Join(cfg.Dir, "blocks"), pack.Options{Verify: pack.Once}); err != nil {
+	if h.store, err = spaces.Open(filepath.Join(cfg.Dir, "blocks"), pack.Options{Verify: pack.Once}); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Blocks = h.store
+	cfg.Blocks = h.store.Store
+	cfg.Space = func(terms cid.Cid) unixfs.Blocks { return h.store.Strict(terms) }
 	p := &manifests.Registry{
 		Common: common(t), Origin: logName, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")},
 		OperatorThreshold: 1, FirstPeriod: "2026-11",
@@ -124,7 +127,7 @@ func (f files) write(t testing.TB) string {
 // add stores files and returns the root.
 func (h *home) add(f files) *ingest.Result {
 	h.t.Helper()
-	r, err := ingest.Add(h.t.Context(), f.write(h.t), ingest.PackStore(h.store), ingest.AddOptions{})
+	r, err := ingest.Add(h.t.Context(), f.write(h.t), ingest.PackStore(h.store.Store), ingest.AddOptions{NoSketch: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -165,7 +168,7 @@ func (h *home) register(publisher, name, version string, r *ingest.Result, docum
 		Common: common(h.t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
 		Dataset: manifests.Dataset{Name: name, Version: version, License: document.Base.SPDX, Manifest: cjson.CID{Cid: cjson.JSONCID(mb)},
 			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, MediaTypes: m.MediaTypes()},
-		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
+		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1", Rules: manifests.RulesOf(document),
 	}
 	s, err := h.reg.Submit(h.t.Context(), seal(h.t, manifests.NewContribution(c, r.Root), publisher))
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	boxo "github.com/ipfs/boxo/gateway"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
@@ -35,7 +35,7 @@ import (
 // A Gateway makes the handlers of one registry.
 type Gateway struct {
 	o       Options
-	store   *pack.Store
+	store   *spaces.Store
 	reg     *registry.Registry
 	api     *api.API
 	log     *slog.Logger
@@ -51,13 +51,14 @@ type Gateway struct {
 	overlap *overlap.Index
 	routing http.Handler                          // nil: who provides a block is not answered
 	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
+	access  interface{ Register(*http.ServeMux) } // nil: nobody gets a token
 
 	// carBlocks are what CARs on their way may still remember.
 	carBlocks atomic.Int64
 }
 
 // New returns the gateway of a registry and the store with its blocks.
-func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error) {
+func New(reg *registry.Registry, store *spaces.Store, o Options) (*Gateway, error) {
 	o = o.withDefaults()
 	if o.Blocks == nil {
 		o.Blocks = store
@@ -83,12 +84,12 @@ func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error)
 		o: o, store: store, reg: reg, api: api.New(reg, o.Version, o.Log), log: o.Log, deny: deny, guard: guard,
 		notices: &notices{reg: reg, store: o.Blocks},
 		backend: backend, metrics: metrics,
-		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store, Log: o.Log}),
+		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store.All(), Log: o.Log}),
 	}
-	if g.about, err = metadata.New(reg, o.Blocks, metadata.Options{URL: o.URL, Log: o.Log}); err != nil {
+	if g.about, err = metadata.New(reg, o.Blocks, metadata.Options{URL: o.URL, Access: g.described, Log: o.Log}); err != nil {
 		return nil, err
 	}
-	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{URL: o.URL, Croissant: g.about.Croissant, Log: o.Log}); err != nil {
+	if g.hub, err = hub.New(reg, o.Blocks, g.HubOptions(hub.Options{URL: o.URL, Croissant: g.about.Croissant, Log: o.Log})); err != nil {
 		return nil, err
 	}
 	g.carBlocks.Store(maxCARBlocks)
@@ -117,6 +118,10 @@ func (g *Gateway) Watch(ctx context.Context) { g.deny.watch(ctx, g.o.DenylistEve
 // TakeWrites adds the routes by which strangers write to the public face. It is
 // called before Public.
 func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes = w }
+
+// TakeAccess adds the routes by which callers get access to gated data to the
+// public face. It is called before Public.
+func (g *Gateway) TakeAccess(a interface{ Register(*http.ServeMux) }) { g.access = a }
 
 // TakeHub replaces the Hub API, which only reads, by one with other options. It is
 // called before Public and Private.
@@ -151,6 +156,9 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 	if g.writes != nil {
 		g.writes.Register(mux)
 	}
+	if g.access != nil {
+		g.access.Register(mux)
+	}
 	if g.routing != nil {
 		mux.Handle("/routing/v1/", g.routing)
 	}
@@ -158,12 +166,15 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 }
 
 // Private returns the handler for the owner of the home: all of Public, the way
-// in, and /metrics.
+// in, and /metrics. It reads every space.
 func (g *Gateway) Private() http.Handler {
 	mux := g.mux()
 	g.api.RegisterPrivate(mux, g.store)
 	mux.Handle("GET /metrics", g.Metrics())
-	return g.front.wrap("private", g.content("private", nil, true), mux, false)
+	handler := g.front.wrap("private", g.private(), mux, false)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r.WithContext(spaces.WithAll(r.Context())))
+	})
 }
 
 func (g *Gateway) content(face string, hosts []string, files bool) *content {
@@ -171,6 +182,13 @@ func (g *Gateway) content(face string, hosts []string, files bool) *content {
 		Gateway: g, hosts: hosts, files: files,
 		general: g.general(boxo.Config{MetricsRegistry: prometheus.WrapRegistererWith(prometheus.Labels{"face": face}, g.metrics)}),
 	}
+}
+
+// private is content for the owner of the home, from whom nothing is kept.
+func (g *Gateway) private() *content {
+	c := g.content("private", nil, true)
+	c.owner = true
+	return c
 }
 
 func (g *Gateway) mux() *http.ServeMux {

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/registry"
 )
 
@@ -78,7 +78,7 @@ func routeLabel(pattern string) string {
 }
 
 // registerParts adds the metrics of what stands behind the gateway.
-func registerParts(metrics *prometheus.Registry, reg *registry.Registry, store *pack.Store, version string) {
+func registerParts(metrics *prometheus.Registry, reg *registry.Registry, store *spaces.Store, version string) {
 	gauge := func(name, help string, value func(registry.Status) float64) {
 		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(reg.Status()) }))
 	}
@@ -100,21 +100,23 @@ func registerParts(metrics *prometheus.Registry, reg *registry.Registry, store *
 
 // storeMetrics reads how much the stores hold when somebody asks.
 type storeMetrics struct {
-	store *pack.Store
+	store *spaces.Store
 	reg   *registry.Registry
 }
 
 var (
-	descPacks   = prometheus.NewDesc("cairn_packs", "Packs of the block store.", nil, nil)
-	descBlocks  = prometheus.NewDesc("cairn_blocks", "Blocks that are stored.", nil, nil)
-	descBytes   = prometheus.NewDesc("cairn_pack_bytes", "Size of the packs.", nil, nil)
+	descPacks   = prometheus.NewDesc("cairn_packs", "Packs of the public space.", nil, nil)
+	descBlocks  = prometheus.NewDesc("cairn_blocks", "Blocks that are stored in the public space.", nil, nil)
+	descBytes   = prometheus.NewDesc("cairn_pack_bytes", "Size of the public space's packs.", nil, nil)
+	descSpaces  = prometheus.NewDesc("cairn_gated_spaces", "Gated spaces: one for each terms document that must be accepted first.", nil, nil)
+	descGated   = prometheus.NewDesc("cairn_gated_pack_bytes", "Size of the gated spaces' packs.", nil, nil)
 	descFree    = prometheus.NewDesc("cairn_disk_free_bytes", "What the disk below the packs has left.", nil, nil)
 	descDamaged = prometheus.NewDesc("cairn_block_verify_failures_total", "Reads that found a block damaged. A person must look when it grows.", nil, nil)
 	descIndex   = prometheus.NewDesc("cairn_index_bytes", "Size of an index on disk.", []string{"index"}, nil)
 )
 
 func (m storeMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPacks, descBlocks, descBytes, descFree, descDamaged, descIndex} {
+	for _, d := range []*prometheus.Desc{descPacks, descBlocks, descBytes, descSpaces, descGated, descFree, descDamaged, descIndex} {
 		ch <- d
 	}
 }
@@ -131,6 +133,10 @@ func (m storeMetrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descPacks, int64(u.Packs))
 	gauge(descBlocks, u.Blocks)
 	gauge(descBytes, u.Bytes)
+	if n, bytes, err := m.store.GatedUsage(); err == nil {
+		gauge(descSpaces, int64(n))
+		gauge(descGated, bytes)
+	}
 	gauge(descFree, u.FreeBytes)
 	gauge(descIndex, u.IndexBytes, "blocks")
 	gauge(descIndex, m.reg.IndexBytes(), "registry")

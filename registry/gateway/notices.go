@@ -38,20 +38,33 @@ type notice struct {
 	terms.Announced
 	datasets []index.Dataset // newest first, at most maxLinks
 	terms    []cid.Cid       // of all, each once, at most maxLinks
+	failed   bool            // it stands for one that could not be made
 }
 
 // closed is the notice of data about which the answer could not be found.
 func closed() *notice { return &notice{Announced: terms.Announced{TrainAI: "n", Reserved: "1"}} }
 
-// notices keeps those of the roots that were asked for last. All of it is
-// forgotten when the index moves on.
+// A known is what the index knows of a CID that somebody asks for.
+type known struct {
+	notice *notice // nil when no accepted statement is about it
+	// gone says that it is offered no more; below, of a manifest, that the data is not
+	// that it describes.
+	gone, below *index.Gone
+	// gated are the terms of the versions with this data that give out no byte before
+	// they are accepted, at most maxLinks; open says that there are others.
+	gated []cid.Cid
+	open  bool
+}
+
+// notices keeps what is known of the CIDs that were asked for last. All of it is
+// forgotten when the index moves on. It does not depend on who asks.
 type notices struct {
 	reg   *registry.Registry
-	store blocks.Reader
+	store blocks.Reader // of what everybody may read
 
 	mu      sync.Mutex
 	applied uint64
-	roots   map[cid.Cid]*notice
+	roots   map[cid.Cid]known
 
 	// list is what listed returned at size listedAt of the log. listing is held
 	// while it is made, so that it is made once.
@@ -64,35 +77,47 @@ type notices struct {
 // of returns the notice of a root; nil when no accepted statement is about it.
 // A failure of the index is answered with the notice that reserves everything.
 func (n *notices) of(ctx context.Context, root cid.Cid) *notice {
+	k, err := n.known(ctx, root)
+	if err != nil {
+		return closed()
+	}
+	return k.notice
+}
+
+// known returns what the index knows of a CID.
+func (n *notices) known(ctx context.Context, c cid.Cid) (known, error) {
 	if n.reg == nil {
-		return nil
+		return known{}, nil
 	}
 	applied := n.reg.Status().Applied
 	n.mu.Lock()
 	if n.applied != applied || n.roots == nil || len(n.roots) >= maxNotices {
-		n.roots, n.applied = make(map[cid.Cid]*notice), applied
+		n.roots, n.applied = make(map[cid.Cid]known), applied
 	}
-	found, ok := n.roots[root]
+	k, ok := n.roots[c]
 	n.mu.Unlock()
 	if ok {
-		return found
+		return k, nil
 	}
-	found, err := n.read(ctx, root)
-	if err != nil {
-		return closed()
+	k, err := n.read(ctx, c)
+	if err != nil || k.notice != nil && k.notice.failed {
+		return k, err
 	}
 	n.mu.Lock()
 	if n.applied == applied {
-		n.roots[root] = found
+		n.roots[c] = k
 	}
 	n.mu.Unlock()
-	return found
+	return k, nil
 }
 
-func (n *notices) read(ctx context.Context, root cid.Cid) (*notice, error) {
+func (n *notices) read(ctx context.Context, root cid.Cid) (k known, err error) {
 	var all []index.Dataset
 	cut := false
-	err := n.reg.View(func(s *index.Snapshot) error {
+	err = n.reg.View(func(s *index.Snapshot) error {
+		if err := k.ended(s, root); err != nil {
+			return err
+		}
 		for after := uint64(0); ; {
 			page, err := s.List(index.Query{Root: root, After: after, Limit: index.MaxLimit})
 			if err != nil {
@@ -108,8 +133,53 @@ func (n *notices) read(ctx context.Context, root cid.Cid) (*notice, error) {
 		}
 	})
 	if err != nil || len(all) == 0 {
-		return nil, err
+		return k, err
 	}
+	for _, d := range all {
+		switch {
+		case !d.Rules.GatesBytes():
+			k.open = k.open || d.Withdrawn == nil
+		case d.Withdrawn == nil && len(k.gated) < maxLinks && !slices.Contains(k.gated, d.Terms.Cid):
+			k.gated = append(k.gated, d.Terms.Cid)
+		}
+	}
+	if k.notice, err = n.announced(ctx, all, cut); err != nil {
+		// The terms cannot be read: everything is reserved.
+		k.notice = closed()
+		k.notice.failed = true
+	}
+	return k, nil
+}
+
+// ended finds out whether c is offered no more. The same bytes have several CIDs;
+// a document is asked for by those of the two codecs that documents have.
+func (k *known) ended(s *index.Snapshot, c cid.Cid) error {
+	for _, codec := range []uint64{cid.Raw, cid.DagJSON} {
+		g, gone, err := s.GoneCID(cid.NewCidV1(codec, c.Hash()))
+		if err != nil {
+			return err
+		}
+		if gone {
+			k.gone = &g
+			return nil
+		}
+	}
+	if c.Prefix().Codec != cid.DagJSON {
+		return nil
+	}
+	page, err := s.List(index.Query{Manifest: c, Limit: 1})
+	if err != nil || len(page.Datasets) == 0 {
+		return err
+	}
+	g, gone, err := s.GoneRoot(page.Datasets[0].Root.Cid)
+	if gone {
+		k.below = &g
+	}
+	return err
+}
+
+// announced is what the versions of a root announce together.
+func (n *notices) announced(ctx context.Context, all []index.Dataset, cut bool) (*notice, error) {
 	out := &notice{datasets: all[:min(len(all), maxLinks)]}
 	var docs []*terms.Terms
 	seen := make(map[cid.Cid]bool)
@@ -144,7 +214,7 @@ func (n *notices) read(ctx context.Context, root cid.Cid) (*notice, error) {
 }
 
 // termsURL is where a terms document is read. site is request.site.
-func termsURL(site string, c cid.Cid) string { return site + "/ipfs/" + c.String() + "?format=raw" }
+func termsURL(site string, c cid.Cid) string { return site + "/v1/terms/" + c.String() }
 
 func statementURL(site string, c cid.Cid) string { return site + "/v1/statements/" + c.String() }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/cairn-registry/cairn/registry/access"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/gateway"
 	"github.com/cairn-registry/cairn/registry/upload"
@@ -65,6 +66,11 @@ func TestOpenAPIIsWhatIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer uploads.Close()
+	reader, err := access.New(access.Options{Registry: h.reg, Store: h.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.TakeAccess(reader)
 	_, reading := g.Patterns()
 	readOnly := g.Public(false)
 	g.TakeWrites(uploads)

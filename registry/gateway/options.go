@@ -1,11 +1,8 @@
 package gateway
 
 import (
-	"context"
 	"log/slog"
 	"time"
-
-	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest/blocks"
 )
@@ -37,16 +34,6 @@ type Options struct {
 	Denylist string
 	// DenylistEvery is how often the file is looked at; default 10 s.
 	DenylistEvery time.Duration
-	// Withdrawn says what its publisher has withdrawn; nil means nothing.
-	Withdrawn Withdrawals
-}
-
-// Withdrawals knows which data is no longer offered.
-type Withdrawals interface {
-	// Gone reports whether the dataset of root was withdrawn, and the log entry
-	// that says so. The context is that of the request: some callers may still
-	// read. It is called for the root of each request, and must be quick.
-	Gone(ctx context.Context, root cid.Cid) (entry uint64, gone bool)
 }
 
 func (o Options) withDefaults() Options {

@@ -13,8 +13,9 @@ const slice = 128 << 10
 // leaves a cookie.
 type sealed struct {
 	http.ResponseWriter
-	own  bool // the answer has an origin of its own
-	sent bool // the headers were written
+	own     bool // the answer has an origin of its own
+	private bool // not everybody would get the answer
+	sent    bool // the headers were written
 }
 
 func (w *sealed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -46,6 +47,10 @@ func (w *sealed) WriteHeader(status int) {
 		if status >= 400 {
 			drop(h)
 			h.Set("Cache-Control", "no-store")
+		}
+		if w.private {
+			h.Set("Cache-Control", privateCache)
+			h.Add("Vary", privateVary)
 		}
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin")

@@ -269,8 +269,8 @@ func (k *committer) search(ctx context.Context) error {
 	}
 	for _, d := range page.Datasets {
 		v := &revision{repo: k.repo, Dataset: d, sha: Sha(d.Statement.Cid)}
-		if err := k.h.admit(ctx, v); err != nil || v.denied != nil {
-			continue
+		if err := k.h.admit(ctx, v); err != nil || v.gated() {
+			continue // the data of a new version is public, and of one piece
 		}
 		c, err := k.h.content(ctx, v)
 		if err != nil {

@@ -83,6 +83,10 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, err error) {
 		hdr.Del(k)
 	}
 	hdr.Set("Cache-Control", "no-store")
+	if code == gatedRepo {
+		hdr.Set("Cache-Control", "private, no-store")
+		hdr.Add("Vary", "Authorization, Signature-Input")
+	}
 	send(w, status, map[string]string{"error": message})
 }
 

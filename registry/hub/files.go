@@ -65,6 +65,9 @@ func (h *Hub) content(ctx context.Context, v *revision) (*content, error) {
 	if c.m, err = manifests.DecodeManifest(b); err != nil {
 		return nil, fmt.Errorf("the manifest: %w", err)
 	}
+	if v.denied != nil {
+		return c, nil // what is said of the files lies with them
+	}
 	if c.m.Data.FileList.Defined() {
 		c.list = c.m.Data.FileList.Cid
 		if c.size, err = fileSize(ctx, h.blocks, c.list); err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
@@ -79,6 +80,8 @@ func newHome(t testing.TB, change func(*hub.Options)) *home {
 		OperatorThreshold: 1, FirstPeriod: "2026-11",
 	}
 	cfg := registry.Config{Dir: h.dir, VKey: vkey, Signer: signer, Blocks: h.store}
+	// Spaces are for package spaces to test: here gated data lies beside the rest.
+	cfg.Space = func(cid.Cid) unixfs.Blocks { return h.store }
 	if h.reg, err = registry.Create(t.Context(), cfg, seal(t, manifests.New(p), "operator")); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +221,7 @@ func (h *home) add(v version) cid.Cid {
 			dir = filepath.Join(dir, path)
 		}
 	}
-	v.options.NoSketch = true // what files of records say of themselves is not the hub's matter
+	v.options.NoSketch = true // a manifest that names schemas must hold them
 	r, err := ingest.Add(t.Context(), dir, ingest.PackStore(h.store), v.options)
 	if err != nil {
 		t.Fatal(err)

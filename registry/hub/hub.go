@@ -71,6 +71,9 @@ type Options struct {
 	// for one that was withdrawn, fault.Denied or fault.Unauthenticated for one
 	// whose bytes the caller may not read. nil allows everything.
 	Access func(ctx context.Context, d index.Dataset) error
+	// Open, when set, returns a context that opens, besides what ctx opens, what its
+	// caller may read of the version, for reading that version alone.
+	Open func(ctx context.Context, d index.Dataset) (context.Context, error)
 	// Signals, when set, adds to the headers of a file's answer what the terms
 	// of its dataset tell machines.
 	Signals func(h http.Header, d index.Dataset)

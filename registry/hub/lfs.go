@@ -87,6 +87,9 @@ func (h *Hub) head(s *index.Snapshot, u *upload) error {
 	case d.Kind != string(manifests.KindContribution):
 		return fault.New(fault.Conflict, "%s is not a dataset but a %s", u.id(), d.Kind)
 	}
+	if d.Rules.GatesBytes() {
+		return fault.WithHint(fault.New(fault.Denied, "%s is gated: the Hub API writes what everybody may read", u.id()), `change it with "cairn add" and "cairn push"`)
+	}
 	u.head = &revision{repo: u.repo, Dataset: d, sha: Sha(d.Statement.Cid), by: owner(s, d.Publisher)}
 	return nil
 }
@@ -213,7 +216,7 @@ func (h *Hub) batch(w http.ResponseWriter, r *http.Request) error {
 // known are those of objects that the newest version has.
 func (h *Hub) known(r *http.Request, u *upload, objects []object) (map[string]bool, error) {
 	out := make(map[string]bool)
-	if u.head == nil || u.head.denied != nil {
+	if u.head == nil {
 		return out, nil
 	}
 	wanted := make(map[string]int64, len(objects))

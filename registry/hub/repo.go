@@ -89,7 +89,8 @@ type revision struct {
 	denied error // why its bytes are not for the caller; nil when they are
 }
 
-// revision finds what a request is about. A version that was withdrawn is an
+// revision finds what a request is about; r is then a request with a context that
+// opens what its caller may read of it. A version that was withdrawn is an
 // error; one that is gated is not, until its bytes are asked for.
 func (h *Hub) revision(r *http.Request) (*revision, error) {
 	rev := r.PathValue("rev")
@@ -111,6 +112,13 @@ func (h *Hub) revision(r *http.Request) (*revision, error) {
 		return nil, err
 	}
 	out.sha = Sha(out.Statement.Cid)
+	if h.o.Open != nil {
+		ctx, err := h.o.Open(r.Context(), out.Dataset)
+		if err != nil {
+			return nil, err
+		}
+		*r = *r.WithContext(ctx)
+	}
 	return out, h.admit(r.Context(), out)
 }
 

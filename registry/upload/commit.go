@@ -3,6 +3,7 @@ package upload
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -10,7 +11,13 @@ import (
 	"path/filepath"
 	"time"
 
+	block "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/wire"
@@ -106,6 +113,7 @@ func (s *Server) startCommit(one *session) *commitRun {
 //   - before the stage promoting is written: the session as it was;
 //   - while packs are adopted: the session, some of whose shards are the store's;
 //     the rest is adopted when the commit is repeated;
+//   - before all documents of gated data are public: the same;
 //   - before the statement is logged: blocks that no statement names, and the
 //     session; repeating the commit submits;
 //   - before the result is written: the same, and Submit gives the same answer.
@@ -143,8 +151,14 @@ func (s *Server) takeIn(ctx context.Context, one *session) error {
 			return err
 		}
 	}
+	space := spaceOf(p.Statement)
 	for _, sum := range one.sums {
-		if err := s.adopt(ctx, one, sum); err != nil {
+		if err := s.adopt(ctx, one, space, sum); err != nil {
+			return err
+		}
+	}
+	if space.Defined() {
+		if err := s.publish(ctx, space, p.Statement); err != nil {
 			return err
 		}
 	}
@@ -180,10 +194,11 @@ func (s *Server) examine(ctx context.Context, one *session, p *registry.Parcel) 
 		return context.Cause(ctx)
 	}
 	// A base may have been withdrawn since the upload was opened.
-	if err := s.checkBases(one.rec.Key, one.rec.Open.Bases); err != nil {
+	space := spaceOf(p.Statement)
+	if err := s.checkBases(one.rec.Key, space, one.rec.Open.Bases); err != nil {
 		return err
 	}
-	c, err := s.closure(ctx, one)
+	c, err := s.closure(ctx, one, space)
 	if err != nil {
 		return err
 	}
@@ -194,18 +209,71 @@ func (s *Server) examine(ctx context.Context, one *session, p *registry.Parcel) 
 	return s.o.Registry.Examine(ctx, p, c)
 }
 
-// adopt makes a shard a pack of the store. One that is not in the session's folder
+// spaceOf is the terms in whose gated space the content of a statement belongs; not
+// defined for the public space.
+func spaceOf(st *manifests.Statement) cid.Cid {
+	if c, ok := st.Predicate.(*manifests.Contribution); ok && c.Rules.GatesBytes() {
+		return c.Terms.Cid
+	}
+	return cid.Undef
+}
+
+// adopt makes a shard a pack of a space. One that is not in the session's folder
 // any more is on its way, or there.
-func (s *Server) adopt(ctx context.Context, one *session, sum string) error {
+func (s *Server) adopt(ctx context.Context, one *session, space cid.Cid, sum string) error {
 	id := packID(one.rec.ID, sum)
 	err := s.o.Store.Lend(filepath.Join(one.dir, sum+shardExt), id)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err := s.o.Store.Adopt(ctx, id); err != nil && !errors.Is(err, fault.NotFound) {
+	if _, err := s.o.Store.Adopt(ctx, space, id); err != nil && !errors.Is(err, fault.NotFound) {
 		return err
 	}
 	return nil
+}
+
+// publish copies what of gated content everybody may read out of its space: the
+// manifest, the terms with the text of their licence, and the attachments. A gated
+// space is whole by itself, so they stay there too.
+func (s *Server) publish(ctx context.Context, space cid.Cid, st *manifests.Statement) error {
+	c, ok := st.Predicate.(*manifests.Contribution)
+	if !ok {
+		return nil
+	}
+	gated := s.o.Store.Strict(space)
+	put := func(c cid.Cid, b []byte) error {
+		blk, err := block.NewBlockWithCid(b, c)
+		if err != nil {
+			return err
+		}
+		return s.o.Store.PutRecords(ctx, blk)
+	}
+	document, err := gated.Block(ctx, c.Terms.Cid)
+	if err != nil {
+		return fmt.Errorf("the terms: %w", err)
+	}
+	t, err := terms.Decode(document)
+	if err != nil {
+		return fmt.Errorf("the terms: %w", err)
+	}
+	if err := put(c.Terms.Cid, document); err != nil {
+		return err
+	}
+	manifest, err := gated.Block(ctx, c.Dataset.Manifest.Cid)
+	if err != nil {
+		return fmt.Errorf("the manifest: %w", err)
+	}
+	if err := put(c.Dataset.Manifest.Cid, manifest); err != nil {
+		return err
+	}
+	var whole []cid.Cid
+	if t.Base.Text.Defined() {
+		whole = append(whole, t.Base.Text.Cid)
+	}
+	if c.Attachments.Defined() {
+		whole = append(whole, c.Attachments.Cid)
+	}
+	return unixfs.Closure(ctx, gated, whole, 0, true, put)
 }
 
 // set changes the record and writes it.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -64,7 +65,7 @@ type site struct {
 	o     upload.Options
 	clock *clock
 
-	store *pack.Store
+	store *spaces.Store
 	reg   *registry.Registry
 	up    *upload.Server
 	http  *httptest.Server
@@ -105,10 +106,11 @@ func newSite(t testing.TB, change func(*upload.Options)) *site {
 func (s *site) openStore() {
 	s.t.Helper()
 	var err error
-	if s.store, err = pack.Open(filepath.Join(s.cfg.Dir, "blocks"), pack.Options{}); err != nil {
+	if s.store, err = spaces.Open(filepath.Join(s.cfg.Dir, "blocks"), pack.Options{}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.cfg.Blocks = s.store
+	s.cfg.Blocks = s.store.Store
+	s.cfg.Space = func(terms cid.Cid) unixfs.Blocks { return s.store.Strict(terms) }
 }
 
 func (s *site) serve() {

@@ -193,7 +193,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, c auth.Caller) err
 	if err := s.checkOpen(ask, p); err != nil {
 		return err
 	}
-	if err := s.checkBases(key, ask.Bases); err != nil {
+	if err := s.checkBases(key, spaceOf(p.Statement), ask.Bases); err != nil {
 		return err
 	}
 	one, fresh, err := s.begin(ownerOf(c), key, p, *ask)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -88,8 +90,9 @@ func (s *Server) checkOpen(ask *wire.OpenUpload, p *registry.Parcel) error {
 
 // checkBases refuses bases that are not this key's own: accepted versions whose
 // content the key itself sent, by publishing them. Whether a statement of
-// somebody else is there is not told.
-func (s *Server) checkBases(key sign.KeyID, bases []cjson.CID) error {
+// somebody else is there is not told. Bases of data lie in the space that the
+// upload goes to: nothing is shared between spaces.
+func (s *Server) checkBases(key sign.KeyID, space cid.Cid, bases []cjson.CID) error {
 	return s.o.Registry.View(func(v *index.Snapshot) error {
 		for i, b := range bases {
 			own := false
@@ -98,6 +101,9 @@ func (s *Server) checkBases(key sign.KeyID, bases []cjson.CID) error {
 				d, err := v.Version(b.Cid)
 				switch {
 				case err == nil:
+					if d.Rules.GatesBytes() && !d.Terms.Equals(space) || !d.Rules.GatesBytes() && space.Defined() {
+						return fault.New(fault.Invalid, "bases[%d]: the data of %s is in another space: its terms gate other bytes", i, b)
+					}
 					own = d.Publisher == key && slices.ContainsFunc(st.Signers, func(g index.Signer) bool { return g.ID == key && g.Index == st.Index })
 				case errors.Is(err, fault.NotFound):
 					// Another kind: it is the only signer's.

@@ -29,7 +29,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/auth"
@@ -67,7 +67,7 @@ const (
 type Options struct {
 	// Dir is the folder of the sessions. It must lie on the store's file system.
 	Dir      string
-	Store    *pack.Store
+	Store    *spaces.Store
 	Registry *registry.Registry
 	Auth     *auth.Auth
 

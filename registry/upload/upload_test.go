@@ -482,7 +482,7 @@ func TestRestart(t *testing.T) {
 			}
 		}
 		if step == "one adopted" {
-			if _, err := s.store.Adopt(t.Context(), id); err != nil {
+			if _, err := s.store.Adopt(t.Context(), cid.Undef, id); err != nil {
 				t.Fatal(err)
 			}
 		}

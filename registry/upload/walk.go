@@ -36,6 +36,7 @@ type spot struct {
 type closure struct {
 	s     *Server
 	one   *session
+	store unixfs.Blocks // the space that the upload goes to, where its bases are
 	spots map[[sha256.Size]byte]spot
 	files map[int32]*os.File // open shards, at most maxFiles
 }
@@ -46,8 +47,11 @@ const maxFiles = 16
 var _ unixfs.Blocks = (*closure)(nil)
 
 // closure collects what the session may build upon.
-func (s *Server) closure(ctx context.Context, one *session) (*closure, error) {
-	c := &closure{s: s, one: one, files: make(map[int32]*os.File)}
+func (s *Server) closure(ctx context.Context, one *session, space cid.Cid) (*closure, error) {
+	c := &closure{s: s, one: one, store: s.o.Store.Store, files: make(map[int32]*os.File)}
+	if space.Defined() {
+		c.store = s.o.Store.Strict(space)
+	}
 	rows := int64(0)
 	for _, sum := range one.sums {
 		info, err := os.Stat(filepath.Join(one.dir, sum+indexExt))
@@ -90,7 +94,7 @@ func (c *closure) base(ctx context.Context, statement cid.Cid) error {
 	if err != nil {
 		return err
 	}
-	store := c.s.o.Store
+	store := c.store
 	return walk(p.Statement.Content(), func(id cid.Cid, d [sha256.Size]byte) ([]cid.Cid, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
@@ -238,7 +242,7 @@ func (c *closure) Block(ctx context.Context, id cid.Cid) ([]byte, error) {
 		return nil, err
 	}
 	if at.shard == fromBase {
-		return c.s.o.Store.Block(ctx, id)
+		return c.store.Block(ctx, id)
 	}
 	f, err := c.open(at.shard)
 	if err != nil {

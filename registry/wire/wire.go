@@ -198,16 +198,27 @@ type Submitted struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// Access is a token for reading gated data: POST /v1/access.
+type Access struct {
+	Token     string      `json:"token"` // for Authorization: Bearer; shown once
+	Key       sign.KeyID  `json:"key"`   // whose rights it has
+	ExpiresAt string      `json:"expiresAt"`
+	Terms     []cjson.CID `json:"terms"` // whose gated spaces it opens now
+}
+
 // Missing asks which blocks a store lacks, and answers it: POST
 // /v1/blocks/missing.
 type Missing struct {
-	CIDs    []cjson.CID `json:"cids,omitempty"`
+	CIDs []cjson.CID `json:"cids,omitempty"`
+	// Space is the terms whose gated space is asked about; absent: the public one.
+	Space   cjson.CID   `json:"space,omitzero"`
 	Missing []cjson.CID `json:"missing,omitempty"`
 }
 
 // Adopt asks a server to take over a private pack: POST /v1/blocks/adopt.
 type Adopt struct {
-	ID string `json:"id"`
+	ID    string    `json:"id"`
+	Space cjson.CID `json:"space,omitzero"` // as in Missing
 }
 
 // Adopted says what a private pack held.

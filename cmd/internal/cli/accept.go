@@ -23,6 +23,7 @@ import (
 func newAccept(env *Env) *cobra.Command {
 	var o issue
 	var fetchers []string
+	var url string
 	c := &cobra.Command{
 		Use:   "accept REF|TERMS",
 		Short: "Accept the terms of a dataset, by signature",
@@ -34,19 +35,24 @@ first: "cairn show REF" names them. TERMS is the CID of the document itself.
 cluster or an IPFS node. Accepting again replaces the list. An acceptance cannot
 be taken back. "cairn accepted" lists acceptances.
 
+With --registry the acceptance goes into the log of the registry at URL, which must
+take statements of your key. Data whose terms must be accepted first is then given
+out to you there: "cairn access" gets a token. An acceptance opens nothing anywhere
+else, and what another server already holds cannot be called back by anybody.
+
 ` + refHelp,
 		Example: `  cairn accept ana/interviews
-  cairn accept ana/interviews --fetcher did:key:z6Mk…`,
+  cairn accept ana/interviews --fetcher did:key:z6Mk… --registry https://registry.example`,
 		Args: exactly(1, "one REF or TERMS"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return env.issues(c.Context(), o, func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error) {
-				terms, err := env.termsNamed(ctx, c.API, args[0])
+			build := func(ctx context.Context, api *client.Client, signer sign.Signer) (*manifests.Statement, error) {
+				terms, err := env.termsNamed(ctx, api, args[0])
 				if err != nil {
 					return nil, err
 				}
 				a := &manifests.Accept{Party: signer.ID(), Terms: cjson.CID{Cid: terms}}
 				for _, text := range fetchers {
-					id, err := env.party(ctx, c.API, text)
+					id, err := env.party(ctx, api, text)
 					if err != nil {
 						return nil, fmt.Errorf("--fetcher: %w", err)
 					}
@@ -56,16 +62,47 @@ be taken back. "cairn accepted" lists acceptances.
 				}
 				slices.Sort(a.Fetchers)
 				a.Fetchers = slices.Compact(a.Fetchers)
-				if err := env.fresh(ctx, c.API, a); err != nil {
+				if err := env.fresh(ctx, api, a); err != nil {
 					return nil, err
 				}
 				return manifests.New(a), nil
+			}
+			if url != "" {
+				return env.acceptAt(c.Context(), url, o, build)
+			}
+			return env.issues(c.Context(), o, func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error) {
+				return build(ctx, c.API, signer)
 			})
 		},
 	}
 	c.Flags().StringArrayVar(&fetchers, "fetcher", nil, "`DID` of a key that fetches for you (repeatable)")
+	c.Flags().StringVar(&url, "registry", "", "accept at the registry at this `URL`, by a signed request")
 	o.register(c)
 	return c
+}
+
+// acceptAt logs an acceptance at another registry.
+func (env *Env) acceptAt(ctx context.Context, url string, o issue, build func(context.Context, *client.Client, sign.Signer) (*manifests.Statement, error)) error {
+	signer, err := env.mine()
+	if err != nil {
+		return err
+	}
+	api, err := env.signed(url, signer)
+	if err != nil {
+		return err
+	}
+	s, err := build(ctx, client.New(url, nil), signer)
+	if err != nil {
+		return err
+	}
+	out, err := env.release(ctx, api, s, signer, o)
+	switch fault.Of(err) {
+	case "":
+		return env.show(out)
+	case fault.NotFound, fault.Denied, fault.Unauthenticated:
+		return fault.WithHint(err, "where the registry does not take your statements, write it with -o FILE and hand that to its operator")
+	}
+	return err
 }
 
 // termsNamed returns the terms document of a version, or the one whose CID the

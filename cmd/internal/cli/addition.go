@@ -119,7 +119,10 @@ func (a *addition) run(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if a.sink, err = openSink(ctx, a.conn); err != nil {
+	if err := a.o.complete(); err != nil {
+		return err
+	}
+	if a.sink, err = openSink(ctx, a.conn, a.o.space()); err != nil {
 		return err
 	}
 	defer a.sink.Close()

@@ -114,7 +114,7 @@ func runImport(ctx context.Context, env *Env, name string) error {
 		defer f.Close()
 	}
 	return env.connect(ctx, dir, cfg, func(ctx context.Context, c *daemon.Conn) error {
-		sink, err := openSink(ctx, c)
+		sink, err := openSink(ctx, c, cid.Undef)
 		if err != nil {
 			return err
 		}

@@ -133,7 +133,10 @@ func runModelAdd(ctx context.Context, env *Env, o *modelOptions, name string) er
 
 // storeTerms stores the terms document before it is named.
 func (o *modelOptions) storeTerms(ctx context.Context, c *daemon.Conn) error {
-	s, err := openSink(ctx, c)
+	if err := o.complete(); err != nil {
+		return err
+	}
+	s, err := openSink(ctx, c, cid.Undef)
 	if err != nil {
 		return err
 	}

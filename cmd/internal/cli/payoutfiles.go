@@ -320,7 +320,7 @@ func (p *payer) storeLines(ctx context.Context, lines []payfile.Line) (cid.Cid, 
 // storeFile stores a file under unixfs-v1-2025 in the home: one raw block up to
 // the size of a chunk, else leaves and nodes.
 func storeFile(ctx context.Context, c *daemon.Conn, b []byte) (cid.Cid, error) {
-	s, err := openSink(ctx, c)
+	s, err := openSink(ctx, c, cid.Undef)
 	if err != nil {
 		return cid.Undef, err
 	}

@@ -277,6 +277,9 @@ func (p *pushing) bases(ctx context.Context) (map[cid.Cid][]cid.Cid, error) {
 	}
 	out := make(map[cid.Cid][]cid.Cid)
 	for _, d := range page.Datasets {
+		if gated := d.Rules.GatesBytes(); gated != p.d.Rules.GatesBytes() || gated && !d.Terms.Equals(p.d.Terms.Cid) {
+			continue // nothing is shared between spaces
+		}
 		b, err := p.home.Blocks.Block(ctx, d.Manifest.Cid)
 		if errors.Is(err, fault.NotFound) {
 			continue

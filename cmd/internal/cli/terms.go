@@ -26,8 +26,10 @@ type licensing struct {
 
 	expr  string // normalised
 	terms *terms.Terms
-	// cid is that of the terms document, once it is stored.
-	cid cid.Cid
+	// What follows is set by complete: the document, its CID, and a licence text to
+	// record with it.
+	document, own []byte
+	cid           cid.Cid
 }
 
 func (l *licensing) register(c *cobra.Command) {
@@ -113,27 +115,41 @@ func (l *licensing) text() ([]byte, error) {
 	return text, nil
 }
 
-// store stores the terms document and, for a licence of one's own, its text.
-func (l *licensing) store(ctx context.Context, s sink) error {
-	text, err := l.text()
-	if err != nil {
+// complete makes the terms document, with its CID and, for a licence of one's own,
+// its text.
+func (l *licensing) complete() (err error) {
+	if l.own, err = l.text(); err != nil {
 		return err
 	}
-	if text != nil {
+	if l.own != nil {
 		// One block under unixfs-v1-2025, whose chunk is 1 MiB.
-		c := cjson.RawCID(text)
-		if err := s.PutRecord(ctx, c, text); err != nil {
+		sum := sha256.Sum256(l.own)
+		l.terms.Base.Text, l.terms.Base.TextSHA256 = cjson.Link{Cid: cjson.RawCID(l.own)}, hex.EncodeToString(sum[:])
+	}
+	if l.document, err = terms.Encode(l.terms); err != nil {
+		return err
+	}
+	l.cid = cjson.JSONCID(l.document)
+	return nil
+}
+
+// space is the terms in whose gated space the data belongs; not defined for the
+// public one. It is known once the terms are complete.
+func (l *licensing) space() cid.Cid {
+	if manifests.RulesOf(l.terms).GatesBytes() {
+		return l.cid
+	}
+	return cid.Undef
+}
+
+// store stores what complete made.
+func (l *licensing) store(ctx context.Context, s sink) error {
+	if l.own != nil {
+		if err := s.PutRecord(ctx, cjson.RawCID(l.own), l.own); err != nil {
 			return err
 		}
-		sum := sha256.Sum256(text)
-		l.terms.Base.Text, l.terms.Base.TextSHA256 = cjson.Link{Cid: c}, hex.EncodeToString(sum[:])
 	}
-	b, err := terms.Encode(l.terms)
-	if err != nil {
-		return err
-	}
-	l.cid = cjson.JSONCID(b)
-	return s.PutRecord(ctx, l.cid, b)
+	return s.PutRecord(ctx, l.cid, l.document)
 }
 
 // doorWarnings shows what the registry warned of, and returns it.

@@ -91,7 +91,7 @@ type Write struct {
 	Mode   string  `yaml:"mode" default:"off" oneof:"off|open|allowlist|token" doc:"off: nobody; open: any key that signs its requests; allowlist: the keys of allow; token: holders of a token"`
 	Allow  List    `yaml:"allow" doc:"the did:keys of the mode allowlist"`
 	URLs   List    `yaml:"urls" doc:"base URLs under which this server is reached, when not by its address: signed requests must be for one of them"`
-	Tokens []Token `yaml:"tokens" doc:"bearer tokens, good in every mode but off; here stand their hashes, the tokens themselves nowhere"`
+	Tokens []Token `yaml:"tokens" doc:"bearer tokens, good in every mode, for reading also when it is off; here stand their hashes, the tokens themselves nowhere"`
 }
 
 // Token is a bearer token: auth.Token.

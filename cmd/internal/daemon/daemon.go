@@ -17,13 +17,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/cairn-registry/cairn/cmd/internal/config"
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/ingest/blocks/remote"
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/access"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/gateway"
@@ -52,11 +56,12 @@ type Home struct {
 	lock *os.File
 
 	mu      sync.Mutex
-	store   *pack.Store
+	store   *spaces.Store
 	reg     *registry.Registry
 	front   *gateway.Gateway
 	private http.Handler
-	auth    *auth.Auth // nil: nobody writes over TCP
+	auth    *auth.Auth
+	access  *access.Access
 }
 
 // Acquire takes the home's lock, making the folders if they are missing. When
@@ -77,14 +82,14 @@ func Acquire(dir string, o Options) (*Home, error) {
 	return &Home{Dir: dir, Options: o, lock: f}, nil
 }
 
-// Store opens the block store, once.
-func (h *Home) Store() (*pack.Store, error) {
+// Store opens the block store, once: the public space and the gated ones.
+func (h *Home) Store() (*spaces.Store, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.openStore()
 }
 
-func (h *Home) openStore() (*pack.Store, error) {
+func (h *Home) openStore() (*spaces.Store, error) {
 	if h.store != nil {
 		return h.store, nil
 	}
@@ -92,7 +97,7 @@ func (h *Home) openStore() (*pack.Store, error) {
 	if h.Config.Verify == "once" {
 		o.Verify = pack.Once
 	}
-	s, err := pack.Open(filepath.Join(h.Dir, "blocks"), o)
+	s, err := spaces.Open(filepath.Join(h.Dir, "blocks"), o)
 	if err != nil {
 		return nil, fmt.Errorf("opening the block store: %w", err)
 	}
@@ -142,7 +147,8 @@ func (h *Home) registryConfig() (registry.Config, error) {
 	return registry.Config{
 		Probe:       probe,
 		Dir:         h.Dir,
-		Blocks:      store,
+		Blocks:      store.Store, // what everybody may read
+		Space:       func(terms cid.Cid) unixfs.Blocks { return store.Strict(terms) },
 		VKey:        vkey,
 		Signer:      signer,
 		Interval:    time.Duration(h.Config.CheckpointInterval),
@@ -265,6 +271,10 @@ func (h *Home) Close(ctx context.Context) error {
 	if h.front != nil {
 		errs = append(errs, h.front.Overlap().Close())
 		h.front = nil
+	}
+	if h.access != nil {
+		errs = append(errs, h.access.Close())
+		h.access = nil
 	}
 	if h.reg != nil {
 		errs = append(errs, h.reg.Close(ctx))

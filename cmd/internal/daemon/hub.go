@@ -16,12 +16,12 @@ import (
 // of the home.
 func (h *Home) openHub(g *gateway.Gateway) error {
 	custodial := func(t config.Token) bool { return t.Custodial != "" }
-	if h.auth == nil || !slices.ContainsFunc(h.Config.Write.Tokens, custodial) {
+	if !h.writes() || !slices.ContainsFunc(h.Config.Write.Tokens, custodial) {
 		return nil
 	}
 	c := h.Config.Hub
 	o := hub.Options{
-		Croissant: g.Croissant, Writer: h.auth.Writer, Store: hub.PackStore(h.store), Dir: filepath.Join(h.Dir, "hub"), Log: h.Log,
+		Croissant: g.Croissant, Writer: h.auth.Writer, Store: hub.PackStore(h.store.Store), Dir: filepath.Join(h.Dir, "hub"), Log: h.Log,
 		// A server has nobody to ask for a passphrase.
 		Signer: func(name string) (sign.Signer, error) { return keyring.Open(h.Dir).Load(name, nil) },
 		Limits: hub.Limits{
@@ -32,7 +32,7 @@ func (h *Home) openHub(g *gateway.Gateway) error {
 	if len(h.Config.Write.URLs) > 0 {
 		o.URL = h.Config.Write.URLs[0]
 	}
-	made, err := hub.New(h.reg, h.store, o)
+	made, err := hub.New(h.reg, h.store, g.HubOptions(o))
 	if err != nil {
 		return err
 	}

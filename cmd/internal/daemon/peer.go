@@ -44,7 +44,8 @@ func (h *Home) startPeer(ctx context.Context, g *gateway.Gateway) (*node.Node, e
 	if err != nil {
 		return nil, err
 	}
-	o.Blocks, o.Log = store, h.Log
+	// Every space is read, and each block given out only to who may have it.
+	o.Blocks, o.Allow, o.Log = lazyStore{h}, g.PeerAllow(h.access), h.Log
 	o.Roots = func(ctx context.Context) (roots []cid.Cid, err error) {
 		err = reg.View(func(s *index.Snapshot) error {
 			for q := (index.Query{Latest: true}); ; {
@@ -53,7 +54,11 @@ func (h *Home) startPeer(ctx context.Context, g *gateway.Gateway) (*node.Node, e
 					return err
 				}
 				for _, d := range page.Datasets {
-					if d.Withdrawn == nil {
+					if d.Withdrawn != nil {
+						continue
+					}
+					// Nobody is told of what lies in a gated space alone.
+					if _, err := store.Store.Size(ctx, d.Root.Cid); err == nil {
 						roots = append(roots, d.Root.Cid)
 					}
 				}
@@ -69,7 +74,7 @@ func (h *Home) startPeer(ctx context.Context, g *gateway.Gateway) (*node.Node, e
 		return nil, err
 	}
 	g.TakeRouting(n.RoutingHandler(func(ctx context.Context, c cid.Cid) bool {
-		_, err := store.Size(ctx, c)
+		_, err := store.Store.Size(ctx, c)
 		return err == nil
 	}, g.Registerer()))
 	return n, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry/gateway"
 )
@@ -51,7 +52,8 @@ func (h *Home) handler(ctx context.Context) (http.Handler, error) {
 	return h.private, nil
 }
 
-// lazyStore opens the store when the first block is asked for.
+// lazyStore opens the store when the first block is asked for. It is the owner's:
+// every space is open.
 type lazyStore struct{ h *Home }
 
 func (l lazyStore) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
@@ -59,7 +61,7 @@ func (l lazyStore) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.Block(ctx, c)
+	return s.Block(spaces.WithAll(ctx), c)
 }
 
 func (l lazyStore) Size(ctx context.Context, c cid.Cid) (uint64, error) {
@@ -67,7 +69,7 @@ func (l lazyStore) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.Size(ctx, c)
+	return s.Size(spaces.WithAll(ctx), c)
 }
 
 // maxSocketPath is what every system takes as the path of a socket.

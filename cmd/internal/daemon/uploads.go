@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/cairn-registry/cairn/cmd/internal/config"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/access"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/gateway"
 	"github.com/cairn-registry/cairn/registry/upload"
@@ -40,13 +42,30 @@ func Policy(c config.Write) (auth.Policy, error) {
 	return p, nil
 }
 
-// openAuth makes what finds out who sends a request, if anybody may write.
+// writes reports whether anybody may write over TCP.
+func (h *Home) writes() bool { return h.Config.Write.Mode != "off" }
+
+// accessFile keeps the hashes of the tokens that were given out for gated data.
+const accessFile = "access.jsonl"
+
+// openAuth makes what finds out who sends a request, and what they may read.
 func (h *Home) openAuth() error {
 	p, err := Policy(h.Config.Write)
-	if err != nil || p.Write == auth.Closed {
+	if err != nil {
 		return err
 	}
-	h.auth, err = auth.New(auth.Options{Policy: p, URLs: h.Config.Write.URLs, Log: h.Log})
+	ring := keyring.Open(h.Dir)
+	h.access, err = access.New(access.Options{
+		Registry: h.reg, Store: h.store, File: filepath.Join(h.Dir, accessFile), Log: h.Log,
+		Custodial: func(name string) (sign.KeyID, error) {
+			e, err := ring.Show(name)
+			return e.ID, err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	h.auth, err = auth.New(auth.Options{Policy: p, URLs: h.Config.Write.URLs, Issued: h.access.Issued, Log: h.Log})
 	return err
 }
 
@@ -63,10 +82,11 @@ func callerName(ctx context.Context) string {
 	return "token " + c.Token
 }
 
-// uploads makes the server of uploads and mounts it on g; nil when nobody may
-// write. Unfinished uploads lie in uploads/ of the home.
+// uploads makes the server of uploads and mounts it on g, with the way to access
+// tokens; nil when nobody may write. Unfinished uploads lie in uploads/ of the home.
 func (h *Home) uploads(g *gateway.Gateway) (*upload.Server, error) {
-	if h.auth == nil {
+	g.TakeAccess(h.access)
+	if !h.writes() {
 		return nil, nil
 	}
 	c := h.Config.Uploads

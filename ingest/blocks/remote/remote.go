@@ -161,11 +161,15 @@ func (c *Client) fetch(ctx context.Context, id cid.Cid, reserved int, grow func(
 		}
 		wait = retryAfter(resp.Header.Get("Retry-After"))
 		detail := resp.Status
-		var problem struct{ Detail string } // RFC 9457, where the gateway is a cairn
+		var problem struct{ Detail, Hint string } // RFC 9457, where the gateway is a cairn
 		if b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem)); err == nil && json.Unmarshal(b, &problem) == nil && problem.Detail != "" {
 			detail = fault.Printable(problem.Detail)
 		}
-		return nil, wait, fault.New(code, "%s, asked for %s: %s", c.base, id, detail)
+		err := fault.New(code, "%s, asked for %s: %s", c.base, id, detail)
+		if problem.Hint != "" {
+			err = fault.WithHint(err, "%s", fault.Printable(problem.Hint))
+		}
+		return nil, wait, err
 	}
 	timer := time.AfterFunc(stall, func() { cancel(errors.New("the body stands still")) })
 	defer timer.Stop()

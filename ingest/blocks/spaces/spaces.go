@@ -27,12 +27,15 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
+// MaxRights is how many spaces one context opens at most.
+const MaxRights = 256
+
 const (
 	// maxOpen bounds the gated spaces that are open at a time: each holds an index
 	// of some 10 MiB in memory. The one that was used longest ago is closed first.
 	maxOpen = 16
 	// maxRights bounds the spaces that one context opens: a read may look in each.
-	maxRights = 256
+	maxRights = MaxRights
 	folder    = "spaces"
 )
 
@@ -61,6 +64,20 @@ func With(ctx context.Context, terms ...cid.Cid) (context.Context, error) {
 func WithAll(ctx context.Context) context.Context {
 	return context.WithValue(ctx, rightsKey{}, rights{all: true})
 }
+
+// Public returns a context that opens no gated space, whatever ctx opens.
+func Public(ctx context.Context) context.Context {
+	return context.WithValue(ctx, rightsKey{}, rights{})
+}
+
+// OpensAny reports whether ctx opens any gated space.
+func OpensAny(ctx context.Context) bool {
+	r := rightsOf(ctx)
+	return r.all || len(r.terms) > 0
+}
+
+// OpensAll reports whether ctx opens every space, as [WithAll] says.
+func OpensAll(ctx context.Context) bool { return rightsOf(ctx).all }
 
 // Opens reports whether ctx opens the space of terms.
 func Opens(ctx context.Context, terms cid.Cid) bool {

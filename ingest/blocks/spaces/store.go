@@ -3,6 +3,10 @@ package spaces
 import (
 	"context"
 	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 
 	block "github.com/ipfs/go-block-format"
@@ -44,6 +48,87 @@ func (s *Store) Get(ctx context.Context, c cid.Cid) (block.Block, error) {
 // GetSize is Size for boxo.
 func (s *Store) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 	return look(ctx, s, func(p *pack.Store) (int, error) { return p.GetSize(ctx, c) })
+}
+
+// OpenBlock returns the bytes of c to be read in parts, as [pack.Store.OpenBlock]
+// does, from the spaces that ctx opens now: the reader asks no more.
+func (s *Store) OpenBlock(ctx context.Context, c cid.Cid) (r io.ReaderAt, size int64, err error) {
+	r, size, err = s.Store.OpenBlock(ctx, c)
+	if err == nil || !errors.Is(err, fault.NotFound) {
+		return r, size, err
+	}
+	for terms := range s.opened(ctx) {
+		var found error
+		ok, openErr := s.in(terms, func(p *pack.Store) error { _, size, found = p.OpenBlock(ctx, c); return nil })
+		switch {
+		case openErr != nil:
+			return nil, 0, openErr
+		case ok && found == nil:
+			return reopened{ctx, s, terms, c}, size, nil
+		case ok && !errors.Is(found, fault.NotFound):
+			return nil, 0, found
+		}
+	}
+	return nil, 0, err
+}
+
+// A reopened block lies in a gated space, which may be closed between two reads.
+type reopened struct {
+	ctx   context.Context // of whoever reads, for as long as it reads
+	s     *Store
+	terms cid.Cid
+	c     cid.Cid
+}
+
+func (r reopened) ReadAt(b []byte, off int64) (n int, err error) {
+	ok, err := r.s.in(r.terms, func(p *pack.Store) error {
+		part, _, err := p.OpenBlock(r.ctx, r.c)
+		if err == nil {
+			n, err = part.ReadAt(b, off)
+		}
+		return err
+	})
+	if err == nil && !ok {
+		err = fault.New(fault.NotFound, "there is no space for the terms %s", r.terms)
+	}
+	return n, err
+}
+
+// PutRecordsIn stores documents in the space of terms, which is made when it is
+// not there. See [pack.Store.PutRecords].
+func (s *Store) PutRecordsIn(ctx context.Context, terms cid.Cid, bs ...block.Block) error {
+	if !terms.Defined() {
+		return s.Store.PutRecords(ctx, bs...)
+	}
+	sp, _, err := s.use(terms, true)
+	if err != nil {
+		return err
+	}
+	defer sp.release()
+	return sp.store.PutRecords(ctx, bs...)
+}
+
+// GatedUsage is how many gated spaces there are, and the bytes of their packs. It
+// opens none of them.
+func (s *Store) GatedUsage() (spaces int, bytes int64, err error) {
+	for _, terms := range s.Terms() {
+		spaces++
+		entries, err := os.ReadDir(filepath.Join(s.dir, terms.String(), "packs"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return spaces, bytes, fault.Mark(fault.Internal, err)
+		}
+		for _, e := range entries {
+			info, err := e.Info()
+			if err != nil {
+				continue // gone since it was listed
+			}
+			bytes += info.Size()
+		}
+	}
+	return spaces, bytes, nil
 }
 
 // View calls fn with the bytes of c, which are valid during the call.
@@ -105,6 +190,15 @@ func (s *Store) CheckAll(ctx context.Context, progress func(done, total int64), 
 	}
 	return sum, err
 }
+
+// All reads every space, whatever the context of a read opens: for who asks on
+// behalf of the owner, and gives out no bytes.
+func (s *Store) All() blocks.Reader { return all{s} }
+
+type all struct{ s *Store }
+
+func (r all) Block(ctx context.Context, c cid.Cid) ([]byte, error) { return r.s.Block(WithAll(ctx), c) }
+func (r all) Size(ctx context.Context, c cid.Cid) (uint64, error)  { return r.s.Size(WithAll(ctx), c) }
 
 // Strict reads the space of terms alone: what is in the public space or another
 // one is fault.NotFound. It asks no context for rights.
