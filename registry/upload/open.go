@@ -145,6 +145,7 @@ func (s *Server) begin(owner string, key sign.KeyID, p *registry.Parcel, ask wir
 	rec := record{
 		ID: newID(), Owner: owner, Key: key, Stage: stageOpen, Opened: now.Unix(), Expires: now.Add(s.o.Lease).Unix(),
 		Statement: cjson.CID{Cid: p.CID}, Envelope: cjson.CID{Cid: cjson.RawCID(p.Envelope)}, Open: ask,
+		Claims: claimed(p.Statement),
 	}
 	hold := rec.holding()
 	if err := s.room(hold.bytes); err != nil {

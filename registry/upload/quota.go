@@ -61,6 +61,7 @@ func (e *quotaError) Unwrap() []error { return []error{e.error, errQuota} }
 // An account is what an owner holds.
 type account struct {
 	sessions, staged, blocks int64
+	claims                   int64 // what open uploads will add to stored
 	stored                   int64
 	known                    bool    // stored was read from the log
 	statements               []int64 // when, Unix seconds, ascending; at most a day old
@@ -149,8 +150,9 @@ func (b *book) reserve(owner string, h holding, now time.Time, stored func() (in
 		return overQuota("%d bytes would be in open uploads, the quota is %d", a.staged+bytes, b.q.StagedBytes)
 	case blocks > b.q.StagedBlocks-a.blocks:
 		return overQuota("%d blocks would be in open uploads, the quota is %d", a.blocks+blocks, b.q.StagedBlocks)
-	case bytes > b.q.StoredBytes-a.stored-a.staged:
-		return overQuota("%d bytes would be stored, the quota is %d", a.stored+a.staged+bytes, b.q.StoredBytes)
+	case h.claims > b.q.StoredBytes-a.stored-a.claims:
+		// Counted by the files, as they will be: what a base has is not sent again.
+		return overQuota("%d bytes would be stored, the quota is %d", a.stored+a.claims+h.claims, b.q.StoredBytes)
 	case b.sessions >= int64(b.max.Sessions), bytes > b.max.StagedBytes-b.staged, h.shards > int64(b.max.Shards)-b.shards:
 		return &quotaError{fault.New(fault.Busy, "too many uploads are open")}
 	}
@@ -163,6 +165,7 @@ func (b *book) take(a *account, h holding, at int64) {
 	a.sessions++
 	a.staged += h.bytes
 	a.blocks += h.blocks
+	a.claims += h.claims
 	a.state(at)
 	b.sessions++
 	b.staged += h.bytes
@@ -170,7 +173,7 @@ func (b *book) take(a *account, h holding, at int64) {
 }
 
 // A holding is what one upload declares.
-type holding struct{ bytes, blocks, shards int64 }
+type holding struct{ bytes, blocks, shards, claims int64 }
 
 func (a *account) state(at int64) {
 	i := len(a.statements)
@@ -199,6 +202,7 @@ func (b *book) release(owner string, h holding, stored int64) {
 	a.sessions--
 	a.staged -= h.bytes
 	a.blocks -= h.blocks
+	a.claims -= h.claims
 	a.stored += stored
 	b.sessions--
 	b.staged -= h.bytes

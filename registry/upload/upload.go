@@ -48,6 +48,13 @@ const (
 	// walks is how many commits look at blocks at once: one holds about a hundred
 	// bytes for each block of its DAG and of its bases.
 	walks = 1
+	// sketches is how many commits have their sketches made again at once; each
+	// holds what a walk does, and a few MiB.
+	sketches = 1
+	// sketchTime and sketchRate bound the time that takes: 30 s, and a second for
+	// each 32 MiB of files. A few MiB of gzip can hold a hundred times as much.
+	sketchTime = 30 * time.Second
+	sketchRate = 32 << 20
 	// reads is how many declarations are decoded at once: each takes some ten times
 	// its length, at most 40 MiB.
 	reads = 2
@@ -97,6 +104,7 @@ type Server struct {
 
 	slots chan struct{} // shards coming in
 	walks chan struct{} // commits that look at blocks
+	makes chan struct{} // commits that make sketches again
 	reads chan struct{} // declarations that are decoded
 
 	mu          sync.Mutex
@@ -141,7 +149,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Log, now: o.Now,
 		book:  &book{q: o.Quota.withDefaults(), max: o.Limits.withDefaults(), accounts: make(map[string]*account)},
-		slots: make(chan struct{}, o.Shards), walks: make(chan struct{}, walks), reads: make(chan struct{}, reads),
+		slots: make(chan struct{}, o.Shards), walks: make(chan struct{}, walks), makes: make(chan struct{}, sketches), reads: make(chan struct{}, reads),
 		sessions: make(map[string]*session), byStatement: make(map[string]string),
 		receiving: make(map[string]int), owners: make(map[string]*ownerLock),
 	}
