@@ -154,17 +154,21 @@ func (s *Server) takeIn(ctx context.Context, one *session) error {
 	if err != nil {
 		return err
 	}
+	stored := int64(0)
+	if out.Verdict == registry.Accepted {
+		stored = claimed(p.Statement)
+	}
+	more, err := s.charge(one, stored)
+	if err != nil {
+		return err
+	}
 	if err := one.set(func(r *record) {
 		r.Stage, r.Result, r.Open = stageCommitted, submitted(out), wire.OpenUpload{}
 		r.Expires = s.now().Add(s.o.Lease).Unix()
 	}); err != nil {
 		return err
 	}
-	stored := int64(0)
-	if out.Verdict == registry.Accepted {
-		stored = claimed(p.Statement)
-	}
-	s.book.release(one.rec.Owner, one.hold, stored)
+	s.book.release(one.rec.Owner, one.hold, stored+more)
 	for _, sum := range one.sums {
 		os.Remove(filepath.Join(one.dir, sum+indexExt)) // what stays goes with the session
 	}

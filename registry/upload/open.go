@@ -151,7 +151,7 @@ func (s *Server) begin(owner string, key sign.KeyID, p *registry.Parcel, ask wir
 	if err := s.room(hold.bytes); err != nil {
 		return nil, false, err
 	}
-	if err := s.book.reserve(owner, hold, now, func() (int64, error) { return storedBy(s.o.Registry, key) }); err != nil {
+	if err := s.book.reserve(owner, hold, now, func() (int64, error) { return s.stored(owner, key) }); err != nil {
 		return nil, false, err
 	}
 	one = newSession(filepath.Join(s.o.Dir, rec.ID), rec)

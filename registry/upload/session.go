@@ -88,7 +88,7 @@ type session struct {
 
 // holding is what the declaration adds up to.
 func (r *record) holding() holding {
-	h := holding{blocks: r.Open.TotalBlocks, shards: int64(len(r.Open.Shards))}
+	h := holding{sessions: 1, blocks: r.Open.TotalBlocks, shards: int64(len(r.Open.Shards))}
 	for _, s := range r.Open.Shards {
 		h.bytes += s.Bytes
 	}

@@ -20,8 +20,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -148,7 +150,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, log: o.Log, now: o.Now,
-		book:  &book{q: o.Quota.withDefaults(), max: o.Limits.withDefaults(), accounts: make(map[string]*account)},
+		book:  &book{q: o.Quota.withDefaults(), max: o.Limits.withDefaults(), accounts: make(map[string]*account), most: maxAccounts},
 		slots: make(chan struct{}, o.Shards), walks: make(chan struct{}, walks), makes: make(chan struct{}, sketches), reads: make(chan struct{}, reads),
 		sessions: make(map[string]*session), byStatement: make(map[string]string),
 		receiving: make(map[string]int), owners: make(map[string]*ownerLock),
@@ -171,6 +173,9 @@ func (s *Server) load() error {
 		return err
 	}
 	for _, e := range entries {
+		if e.Name() == extraDir {
+			continue
+		}
 		dir := filepath.Join(s.o.Dir, e.Name())
 		one, err := loadSession(dir)
 		if err != nil {
@@ -186,7 +191,7 @@ func (s *Server) load() error {
 		s.book.mu.Lock()
 		a := s.book.account(one.rec.Owner)
 		if one.rec.Stage == stageCommitted {
-			a.state(one.rec.Opened)
+			s.book.state(a, one.rec.Opened)
 		} else {
 			s.book.take(a, one.hold, one.rec.Opened)
 		}
@@ -260,18 +265,14 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Sweep() (removed int, err error) {
 	now := s.now()
 	s.mu.Lock()
-	var due []*session
-	for _, one := range s.sessions {
+	all := slices.Collect(maps.Values(s.sessions))
+	s.mu.Unlock() // whoever drops a session holds it, and wants s.mu
+	for _, one := range all {
 		one.mu.Lock()
-		if !one.expires.After(now) {
-			due = append(due, one)
-		}
+		due := !one.expires.After(now)
 		one.mu.Unlock()
-	}
-	s.mu.Unlock()
-	for _, one := range due {
 		// A commit holds the session for as long as it takes; it is looked at again.
-		if !one.idle() {
+		if !due || !one.idle() {
 			continue
 		}
 		ok, derr := s.drop(one)
@@ -281,6 +282,12 @@ func (s *Server) Sweep() (removed int, err error) {
 		err = errors.Join(err, derr)
 	}
 	return removed, err
+}
+
+func (one *session) stage() string {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.rec.Stage
 }
 
 func (one *session) idle() bool {
@@ -295,6 +302,9 @@ func (s *Server) drop(one *session) (bool, error) {
 	one.stop()
 	one.busy.Lock()
 	defer one.busy.Unlock()
+	if one.stage() == stagePromoting {
+		defer s.lockOwner(one.rec.Owner)()
+	}
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.gone {
@@ -308,8 +318,17 @@ func (s *Server) drop(one *session) (bool, error) {
 		delete(s.byStatement, at)
 	}
 	s.mu.Unlock()
+	left := int64(0)
+	if one.rec.Stage == stagePromoting {
+		// What is in the store stays there, until nobody needs it.
+		n, err := s.charge(one, 0)
+		if err != nil {
+			s.log.Error("counting what an upload left", "session", one.rec.ID, "error", err)
+		}
+		left = n
+	}
 	if one.rec.Stage != stageCommitted {
-		s.book.release(one.rec.Owner, one.hold, 0)
+		s.book.release(one.rec.Owner, one.hold, left)
 	}
 	// The record goes first: a folder without one is removed at the next start.
 	err := os.Remove(filepath.Join(one.dir, recordFile))
