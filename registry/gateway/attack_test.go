@@ -1,0 +1,206 @@
+package gateway_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	block "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	mh "github.com/multiformats/go-multihash"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/registry/gateway"
+)
+
+// pbNode writes a dag-pb node by hand: links, then UnixFS data.
+func pbNode(data []byte, links ...[]byte) []byte {
+	var b []byte
+	for _, l := range links {
+		b = protowire.AppendTag(b, 2, protowire.BytesType)
+		b = protowire.AppendBytes(b, l)
+	}
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	return protowire.AppendBytes(b, data)
+}
+
+func pbLink(to cid.Cid, name string, size uint64) []byte {
+	b := protowire.AppendTag(nil, 1, protowire.BytesType)
+	b = protowire.AppendBytes(b, to.Bytes())
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = protowire.AppendString(b, name)
+	b = protowire.AppendTag(b, 3, protowire.VarintType)
+	return protowire.AppendVarint(b, size)
+}
+
+// unixfsData is the UnixFS part of a node: a type, and for a file its sizes.
+func unixfsData(kind uint64, sizes ...uint64) []byte {
+	b := protowire.AppendTag(nil, 1, protowire.VarintType)
+	b = protowire.AppendVarint(b, kind)
+	if kind == 2 {
+		total := uint64(0)
+		for _, s := range sizes {
+			total += s
+		}
+		b = protowire.AppendTag(b, 3, protowire.VarintType)
+		b = protowire.AppendVarint(b, total)
+	}
+	for _, s := range sizes {
+		b = protowire.AppendTag(b, 4, protowire.VarintType)
+		b = protowire.AppendVarint(b, s)
+	}
+	return b
+}
+
+func hashed(t *testing.T, codec, code uint64, data []byte, n int) cid.Cid {
+	t.Helper()
+	h, err := mh.Sum(data, code, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cid.NewCidV1(codec, h)
+}
+
+// A stranger's bytes are a leaf when they are sent and a node when they are asked
+// for, with links that no upload could have: whatever they say, every road answers,
+// and the server goes on.
+func TestLeavesReadAsNodes(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	leaf := cjson.RawCID([]byte("x"))
+	odd := map[string]cid.Cid{
+		"an identity of 0 bytes":   hashed(t, cid.Raw, mh.IDENTITY, nil, -1),
+		"an identity of 5 bytes":   hashed(t, cid.Raw, mh.IDENTITY, []byte("hello"), -1),
+		"an identity of 20 bytes":  hashed(t, cid.Raw, mh.IDENTITY, make([]byte, 20), -1),
+		"an identity of 200 bytes": hashed(t, cid.Raw, mh.IDENTITY, make([]byte, 200), -1),
+		"an identity of 1 MiB":     hashed(t, cid.Raw, mh.IDENTITY, make([]byte, 1<<20), -1),
+		"an identity node":         hashed(t, cid.DagProtobuf, mh.IDENTITY, pbNode(unixfsData(1)), -1),
+		"sha2-256 cut to 4 bytes":  hashed(t, cid.Raw, mh.SHA2_256, []byte("x"), 4),
+		"sha1":                     hashed(t, cid.Raw, mh.SHA1, []byte("x"), -1),
+		"sha2-512":                 hashed(t, cid.Raw, mh.SHA2_512, []byte("x"), -1),
+		"another codec":            hashed(t, cid.DagCBOR, mh.SHA2_256, []byte("x"), -1),
+	}
+	roots := make(map[string]cid.Cid)
+	put := func(name string, b []byte) {
+		raw, err := block.NewBlockWithCid(b, cjson.RawCID(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.store.PutRecords(t.Context(), raw); err != nil {
+			t.Fatal(err)
+		}
+		roots[name] = cid.NewCidV1(cid.DagProtobuf, raw.Cid().Hash())
+	}
+	put("a leaf", []byte("x"))
+	for name, c := range odd {
+		put("a directory with "+name, pbNode(unixfsData(1), pbLink(c, "a", 1)))
+		put("a file of "+name, pbNode(unixfsData(2, 5), pbLink(c, "", 5)))
+	}
+	put("a file of itself twice", pbNode(unixfsData(2, 5, 5), pbLink(leaf, "", 5), pbLink(leaf, "", 5)))
+	put("a file that claims 2^63", pbNode(unixfsData(2, 1<<62, 1<<62), pbLink(leaf, "", 1), pbLink(leaf, "", 1)))
+	put("a directory with a name that goes up", pbNode(unixfsData(1), pbLink(leaf, "../../x", 1)))
+	put("a directory with an empty name", pbNode(unixfsData(1), pbLink(leaf, "", 1)))
+	put("a shard without a fanout", pbNode(unixfsData(5), pbLink(leaf, "00a", 1)))
+	for name, fanout := range map[string]uint64{"1": 1, "7": 7, "2^20": 1 << 20, "2^40": 1 << 40, "2^63+8": 1<<63 + 8} {
+		data := protowire.AppendVarint(protowire.AppendTag(protowire.AppendBytes(protowire.AppendTag(
+			unixfsData(5), 2, protowire.BytesType), []byte{0xff}), 5, protowire.VarintType), 0x22)
+		data = protowire.AppendVarint(protowire.AppendTag(data, 6, protowire.VarintType), fanout)
+		put("a shard with a fanout of "+name, pbNode(data, pbLink(leaf, "00a", 1)))
+	}
+	handler := h.gateway(gateway.Options{}).Public(true)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for name, c := range roots {
+		for _, path := range []string{"", "/", "/a", "/00a", "/../x", "?format=raw", "?format=car", "/a?format=car", "?format=car&dag-scope=entity", "?format=car&dag-scope=entity&entity-bytes=0:*", "?format=tar", "?format=dag-json", "?format=json"} {
+			rec, _ := (call{"GET", "/ipfs/" + c.String() + path, http.Header{}}).do(handler)
+			if rec.Code >= 500 && rec.Code != http.StatusNotImplemented {
+				t.Errorf("%s, %s: %d %.200s", name, path, rec.Code, rec.Body)
+			}
+			if bytes.Contains(rec.Body.Bytes(), []byte("/etc/passwd")) {
+				t.Errorf("%s, %s: %.200s", name, path, rec.Body)
+			}
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.Sys) - int64(before.Sys); grown > 128<<20 {
+		t.Errorf("the process grew by %d bytes", grown)
+	}
+}
+
+// A Host is what it says, letter for letter: nothing beside a name of this server,
+// and a root below it, is taken for either.
+func TestOddHosts(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	leaf := []byte("<script>1</script>")
+	raw, err := block.NewBlockWithCid(leaf, cjson.RawCID(leaf))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.store.PutRecords(t.Context(), raw); err != nil {
+		t.Fatal(err)
+	}
+	root := raw.Cid().String()
+	handler := h.gateway(gateway.Options{Hosts: []string{"data.example"}}).Public(false)
+	for host, own := range map[string]bool{
+		root + ".ipfs.data.example":                  true,
+		root + ".ipfs.data.example:8080":             true,
+		root + ".ipfs.data.example.":                 true,
+		strings.ToUpper(root) + ".IPFS.data.Example": true,
+		root + ".ipfs.data.example.evil.example":     false,
+		root + ".ipfs.evil.example":                  false,
+		root + ".ipfs.data.example:80:90":            false,
+		root + ".ipfs.data.example:80.evil":          false,
+		root + ".ipfs.data.example..":                false,
+		"a." + root + ".ipfs.data.example":           false,
+		root + ".ipfs..data.example":                 false,
+		root + "x.ipfs.data.example":                 false,
+		root + "%2eipfs.data.example":                false,
+		"user@" + root + ".ipfs.data.example":        false,
+		root + ".ıpfs.data.example":                  false,
+		root + ".ipfs.dаta.example":                  false, // Cyrillic
+		root + ".ipfs.data.example\x00":              false,
+		"[" + root + ".ipfs.data.example]":           false,
+		"xdata.example":                              false,
+		"data.example.evil.example":                  false,
+	} {
+		r := newRequest("GET", "/", host)
+		rec := record(handler, r)
+		got := rec.Code == http.StatusOK && rec.Body.String() == string(leaf)
+		if rec.Code/100 == 3 && own {
+			got = strings.HasPrefix(rec.Header().Get("Location"), "//"+root+".ipfs.data.example")
+		}
+		if got != own {
+			t.Errorf("%q: %d %q %.80s, want data: %t", host, rec.Code, rec.Header().Get("Location"), rec.Body, own)
+		}
+		if to := rec.Header().Get("Location"); to != "" && strings.Contains(to, "evil") {
+			t.Errorf("%q: sent to %s", host, to)
+		}
+		if c := rec.Header().Values("Set-Cookie"); len(c) > 0 {
+			t.Errorf("%q: a cookie: %q", host, c)
+		}
+		if rec.Code >= 500 {
+			t.Errorf("%q: %d", host, rec.Code)
+		}
+		if rec.Body.String() == string(leaf) && !strings.Contains(rec.Header().Get("Content-Security-Policy"), "sandbox") {
+			t.Errorf("%q: no sandbox", host)
+		}
+	}
+}
+
+func newRequest(method, target, host string) *http.Request {
+	r := httptest.NewRequest(method, target, nil)
+	r.Host = host
+	return r
+}
+
+func record(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec
+}
