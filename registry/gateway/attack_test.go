@@ -2,10 +2,12 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	block "github.com/ipfs/go-block-format"
@@ -203,4 +205,33 @@ func record(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, r)
 	return rec
+}
+
+// A failing reader panics from its second block on.
+type failing struct {
+	*memory
+	asked *atomic.Int32
+}
+
+func (f failing) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if f.asked.Add(1) > 3 {
+		panic("a bug")
+	}
+	return f.memory.Block(ctx, c)
+}
+
+// A panic while a CAR is made cuts that answer, and no other.
+func TestPanicInCAR(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	m := newMemory()
+	root := m.file(t, noise(1, 5000), 100, 4, true, false).Cid()
+	broken := failing{m, new(atomic.Int32)}
+	handler := h.gateway(gateway.Options{Blocks: broken}).Public(true)
+	if _, cut := (call{"GET", "/ipfs/" + root.String() + "?format=car", http.Header{}}).do(handler); !cut {
+		t.Error("the answer was not cut")
+	}
+	if rec, _ := (call{"GET", "/livez", http.Header{}}).do(handler); rec.Code != 200 {
+		t.Errorf("afterwards: %d", rec.Code)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/cairn-registry/cairn/ingest/records"
@@ -92,7 +93,7 @@ func (s *Server) startCommit(one *session) *commitRun {
 	go func() {
 		defer s.commits.Done()
 		defer close(run.done)
-		run.err = s.takeIn(s.life, one)
+		run.err = s.takeInSafely(one)
 		if errors.Is(run.err, context.Canceled) {
 			run.err = fault.New(fault.Busy, "the server is stopping; the upload is as it was")
 		}
@@ -101,6 +102,18 @@ func (s *Server) startCommit(one *session) *commitRun {
 		}
 	}()
 	return run
+}
+
+// takeInSafely is takeIn, where a panic over what somebody sent ends this commit
+// alone: no handler stands above it.
+func (s *Server) takeInSafely(one *session) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "session", one.rec.ID, "panic", p, "stack", string(debug.Stack()))
+			err = fault.New(fault.Internal, "panic")
+		}
+	}()
+	return s.takeIn(s.life, one)
 }
 
 // takeIn is the way of an upload into the registry. A crash leaves behind:
