@@ -186,6 +186,7 @@ func (s *Server) takeIn(ctx context.Context, one *session) error {
 		os.Remove(filepath.Join(one.dir, sum+indexExt)) // what stays goes with the session
 	}
 	one.forget()
+	s.tally.commit()
 	s.log.Info("upload committed", "session", one.rec.ID, "statement", out.Statement, "index", out.Index, "verdict", out.Verdict)
 	return nil
 }

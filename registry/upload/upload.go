@@ -104,6 +104,7 @@ type Server struct {
 	now  func() time.Time
 	book *book
 
+	tally tally
 	slots chan struct{} // shards coming in
 	walks chan struct{} // commits that look at blocks
 	makes chan struct{} // commits that make sketches again
