@@ -3,8 +3,11 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -16,6 +19,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/gateway"
 )
 
@@ -233,5 +239,40 @@ func TestPanicInCAR(t *testing.T) {
 	}
 	if rec, _ := (call{"GET", "/livez", http.Header{}}).do(handler); rec.Code != 200 {
 		t.Errorf("afterwards: %d", rec.Code)
+	}
+}
+
+// What the denylist names goes out by no other door: not as a file of the Hub API,
+// and not to whoever reads the gateway's blocks, such as the node of a peer.
+func TestDenylistAtEveryDoor(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	big := noise(6, 2<<20)
+	r := h.add(files{"good": "good", "bad": "this is not served", "big": big})
+	h.register("ada", "denied", "1.0.0", r, &terms.Terms{})
+	bad, part := cjson.RawCID([]byte("this is not served")), cjson.RawCID([]byte(big[1<<20:]))
+	list := filepath.Join(t.TempDir(), "x.deny")
+	if err := os.WriteFile(list, []byte("version: 1\n---\n/ipfs/"+bad.String()+"\n/ipfs/"+part.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := h.gateway(gateway.Options{Denylist: list})
+	if _, err := g.Blocks().Block(t.Context(), bad); !errors.Is(err, fault.Gone) {
+		t.Errorf("a block: %v", err)
+	}
+	if _, err := g.Blocks().Size(t.Context(), bad); !errors.Is(err, fault.Gone) {
+		t.Errorf("its size: %v", err)
+	}
+	url := serve(t, g.Public(true)) + "/datasets/" + strings.TrimPrefix(string(foldtest.ID("ada")), "did:key:") + "/denied/resolve/main/"
+	if a := ask(t, "GET", url+"good"); a.status != 200 || string(a.body) != "good" {
+		t.Errorf("another file: %d %.200s", a.status, a.body)
+	}
+	if a := ask(t, "GET", url+"bad"); a.status == 200 || strings.Contains(string(a.body), "this is not served") {
+		t.Errorf("the file: %d %.200s", a.status, a.body)
+	}
+	if a := ask(t, "GET", url+"big"); a.err == nil && a.status == 200 {
+		t.Errorf("a file with a part that is named: %d, %d bytes", a.status, len(a.body))
+	}
+	if a := ask(t, "GET", url+"big", "Range: bytes=1048576-1048676"); a.err == nil && a.status/100 == 2 {
+		t.Errorf("the part of it: %d, %d bytes", a.status, len(a.body))
 	}
 }

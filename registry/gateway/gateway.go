@@ -21,6 +21,7 @@ import (
 	boxo "github.com/ipfs/boxo/gateway"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cairn-registry/cairn/ingest/blocks"
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
@@ -82,7 +83,7 @@ func New(reg *registry.Registry, store *pack.Store, o Options) (*Gateway, error)
 		backend: backend, metrics: metrics,
 		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store, Log: o.Log}),
 	}
-	if g.hub, err = hub.New(reg, o.Blocks, hub.Options{Log: o.Log}); err != nil {
+	if g.hub, err = hub.New(reg, guard, hub.Options{Log: o.Log}); err != nil {
 		return nil, err
 	}
 	g.carBlocks.Store(maxCARBlocks)
@@ -115,6 +116,10 @@ func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes
 // TakeHub replaces the Hub API, which only reads, by one with other options. It is
 // called before Public and Private.
 func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
+
+// Blocks reads the gateway's blocks as it does itself: those that the denylist
+// names are fault.Gone.
+func (g *Gateway) Blocks() blocks.Reader { return g.guard }
 
 // Overlap returns the index that answers /v1/overlap.
 func (g *Gateway) Overlap() *overlap.Index { return g.overlap }

@@ -34,7 +34,7 @@ func (h *Home) openHub(g *gateway.Gateway, uploads *upload.Server) error {
 	if len(h.Config.Write.URLs) > 0 {
 		o.URL = h.Config.Write.URLs[0]
 	}
-	made, err := hub.New(h.reg, h.store, o)
+	made, err := hub.New(h.reg, g.Blocks(), o)
 	if err != nil {
 		return err
 	}
