@@ -50,13 +50,6 @@ const (
 	// walks is how many commits look at blocks at once: one holds about a hundred
 	// bytes for each block of its DAG and of its bases.
 	walks = 1
-	// sketches is how many commits have their sketches made again at once; each
-	// holds what a walk does, and a few MiB.
-	sketches = 1
-	// sketchTime and sketchRate bound the time that takes: 30 s, and a second for
-	// each 32 MiB of files. A few MiB of gzip can hold a hundred times as much.
-	sketchTime = 30 * time.Second
-	sketchRate = 32 << 20
 	// reads is how many declarations are decoded at once: each takes some ten times
 	// its length, at most 40 MiB.
 	reads = 2
