@@ -276,3 +276,33 @@ func TestDenylistAtEveryDoor(t *testing.T) {
 		t.Errorf("the part of it: %d, %d bytes", a.status, len(a.body))
 	}
 }
+
+// A large file of the Hub API is let through to its route, which reads nothing that
+// it has not announced; no other route gets more than the limit.
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	handler := h.gateway(gateway.Options{Front: gateway.FrontOptions{Limits: gateway.Limits{Body: 1000}}}).Public(true)
+	for target, status := range map[string]int{
+		"PUT /datasets/a/b/lfs/" + strings.Repeat("0", 64): http.StatusForbidden, // no URL of this server
+		"POST /api/datasets/a/b/commit/main":               http.StatusForbidden, // no uploads are taken
+		"POST /api/datasets/a/b/preupload/main":            http.StatusRequestEntityTooLarge,
+		"PUT /datasets/a/b/lfs/x/y":                        http.StatusRequestEntityTooLarge,
+		"POST /api/validate-yaml":                          http.StatusRequestEntityTooLarge,
+		"POST /v1/entries":                                 http.StatusRequestEntityTooLarge,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		r := newRequest(method, path, "127.0.0.1")
+		body := &counted{}
+		r.Body, r.ContentLength = body, 1<<30
+		if rec := record(handler, r); rec.Code != status || body.n > 0 {
+			t.Errorf("%s: %d, %d bytes read, want %d and none: %.100s", target, rec.Code, body.n, status, rec.Body)
+		}
+	}
+}
+
+// A counted body has no end.
+type counted struct{ n int }
+
+func (c *counted) Read(p []byte) (int, error) { c.n += len(p); return len(p), nil }
+func (c *counted) Close() error               { return nil }
