@@ -126,9 +126,15 @@ func (v *verifier) file(f manifests.File) error {
 		}
 		done := make(chan answer, 1)
 		go func() {
-			r, err := Read(v.ctx, k, pr, f.Size, v.o)
-			pr.CloseWithError(errEnded)
-			done <- answer{r, err}
+			var a answer
+			defer func() { // whoever verifies what strangers sent goes on
+				if p := recover(); p != nil {
+					a.err = fault.New(fault.Internal, "reading %s: panic: %v", fault.Quote(f.Path), p)
+				}
+				pr.CloseWithError(errEnded)
+				done <- a
+			}()
+			a.r, a.err = Read(v.ctx, k, pr, f.Size, v.o)
 		}()
 		wait = func() error {
 			pw.Close()

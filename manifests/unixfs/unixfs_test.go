@@ -348,6 +348,43 @@ func TestHostileDAGs(t *testing.T) {
 		t.Errorf("a doubling bomb took %d reads", m.reads)
 	}
 
+	// Forty levels of directories, each the one below twice: 2^40 paths that lead to
+	// nothing, or to a symlink, and no list of files is as long as that.
+	link, err := ft.SymlinkData("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string][]byte{"empty directories": ft.FolderPBData(), "symlinks": link} {
+		n := merkledag.NodeWithData(end)
+		n.SetCidBuilder(v1)
+		if err := m.dag.Add(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		for range 40 {
+			up := merkledag.NodeWithData(ft.FolderPBData())
+			up.SetCidBuilder(v1)
+			for _, name := range []string{"a", "b"} {
+				if err := up.AddNodeLink(name, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := m.dag.Add(t.Context(), up); err != nil {
+				t.Fatal(err)
+			}
+			n = up
+		}
+		paths := 0
+		_, err := unixfs.Walk(t.Context(), m, n.Cid(), unixfs.Limits{}, func(unixfs.Entry) error {
+			if paths++; paths > 1<<21 {
+				return errors.New("it goes on and on")
+			}
+			return nil
+		})
+		if !errors.Is(err, fault.TooLarge) {
+			t.Errorf("%s: %v after %d paths", name, err, paths)
+		}
+	}
+
 	// Bad names come through no directory.
 	for _, name := range []string{"..", ".", "a/b", "a\x00b", "\xff", "a\nb", "\u202egnp", strings.Repeat("x", 256)} {
 		n := ft.EmptyDirNode()

@@ -86,6 +86,17 @@ type Summary struct {
 	Bytes       int64 // Σ file size over paths
 }
 
+// What a DAG may cost beside its files. A few blocks that repeat each other have
+// 2^40 paths to an empty directory, or read as 2^40 nodes: no list of files has to
+// be as long as that. Each file pays for the directories above it and for a node
+// for each MiB; the rest is free.
+const (
+	freePaths = 1 << 20 // directories and symlinks
+	freeNodes = 1 << 22
+	perFile   = MaxPathDepth
+	perNode   = 1 << 20 // bytes
+)
+
 // maxMemo bounds the sizes that a walk remembers, so that a DAG which repeats
 // itself costs its distinct blocks and not its paths.
 const maxMemo = 1 << 18
@@ -112,7 +123,8 @@ type measured struct {
 // blocks are read; raw leaves are only asked for their size. Claimed sizes are
 // computed and compared. It returns the first error of fn as it is; a malformed
 // DAG or one above its limits is fault.Invalid or fault.TooLarge, and names the
-// path. One directory's names at a time are in memory, for each directory on
+// path. So is one whose directories, symlinks or structure blocks are out of
+// proportion to its files: see freePaths. One directory's names at a time are in memory, for each directory on
 // the current path.
 func Walk(ctx context.Context, b Blocks, root cid.Cid, l Limits, fn func(Entry) error) (Summary, error) {
 	w := &walker{ctx: ctx, b: b, l: l.withDefaults(), fn: fn, sizes: make(map[cid.Cid]measured)}
@@ -147,6 +159,9 @@ func (w *walker) entry(path string, c cid.Cid, depth int) (cumulative uint64, er
 	}
 	if n := uint64(w.sum.Files + w.sum.Directories + w.sum.Symlinks); n >= w.l.Entries {
 		return 0, at(path, fault.New(fault.TooLarge, "more than %d entries", w.l.Entries))
+	}
+	if bare := w.sum.Directories + w.sum.Symlinks; bare > freePaths && bare-freePaths > perFile*w.sum.Files {
+		return 0, at(path, fault.New(fault.TooLarge, "%d directories and symlinks for %d files", bare, w.sum.Files))
 	}
 	if c.Prefix().Codec == cid.Raw {
 		size, err := w.b.Size(w.ctx, c)
@@ -198,6 +213,9 @@ func (w *walker) node(c cid.Cid) (n *node, size uint64, err error) {
 	}
 	if w.nodes++; w.nodes > w.l.Nodes {
 		return nil, 0, fault.New(fault.TooLarge, "more than %d structure blocks", w.l.Nodes)
+	}
+	if allowed := freeNodes + perFile*uint64(w.sum.Files) + uint64(w.sum.Bytes)/perNode; w.nodes > allowed {
+		return nil, 0, fault.New(fault.TooLarge, "more than %d structure blocks for %d files", allowed, w.sum.Files)
 	}
 	if ns, ok := w.b.(Nodes); ok {
 		d, err := ns.Node(w.ctx, c)

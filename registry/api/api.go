@@ -36,11 +36,12 @@ type API struct {
 	reg     *registry.Registry
 	log     *slog.Logger
 	version string
+	graphs  chan struct{} // that are made now
 }
 
 // New returns the API of a registry. version is that of the program.
 func New(reg *registry.Registry, version string, log *slog.Logger) *API {
-	return &API{reg, log, version}
+	return &API{reg, log, version, make(chan struct{}, maxGraphs)}
 }
 
 // Register adds the read-only routes to mux.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -22,7 +23,24 @@ const (
 	// maxManifests bounds the bytes of manifests that one answer reads: a thousand
 	// of the ordinary ones.
 	maxManifests = 32 << 20
+	// maxGraphs is how many graphs are made at once, each in up to some 200 MiB and
+	// a few seconds when whoever made the versions meant it so, and graphWait how
+	// long a question waits for its turn.
+	maxGraphs = 2
+	graphWait = 10 * time.Second
 )
+
+// turn waits for a place among the graphs that are made.
+func (a *API) turn(ctx context.Context) (done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, graphWait)
+	defer cancel()
+	select {
+	case a.graphs <- struct{}{}:
+		return func() { <-a.graphs }, nil
+	case <-ctx.Done():
+		return nil, fault.New(fault.Busy, "too many questions about lineage at once")
+	}
+}
 
 // registerLineage adds the routes that tell what comes from what, and what is
 // offered no more.
@@ -88,6 +106,11 @@ func (a *API) graph(r *http.Request) (any, error) {
 			return nil, fault.New(fault.Invalid, "manifests is %s, not true or false", fault.Quote(text))
 		}
 	}
+	done, err := a.turn(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	out, err := a.lineageOf(r, q)
 	if err != nil || !read {
 		return out, err
@@ -118,6 +141,9 @@ func (a *API) lineageOf(r *http.Request, q index.LineageQuery) (*wire.LineageGra
 func (a *API) declare(ctx context.Context, g *lineage.Graph) error {
 	read := 0
 	for i := range g.Nodes {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		n := &g.Nodes[i]
 		if !n.Manifest.Defined() || n.Side == lineage.Down && n.Distance > 1 || n.Erased != nil {
 			continue
@@ -155,6 +181,11 @@ func (a *API) impact(r *http.Request) (any, error) {
 	if q.Limit, err = number(v, "limit", index.MaxLineageNodes, index.MaxLineageNodes); err != nil {
 		return nil, err
 	}
+	done, err := a.turn(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	g, err := a.lineageOf(r, q)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -126,7 +127,11 @@ func (a *Auth) fresh(p httpsig.Params) error {
 	case created.After(now.Add(ahead)), expires.Sub(created) > Window, created.Add(Window).Before(now), !expires.After(now):
 		return fault.New(fault.Unauthenticated, "signed at another time")
 	}
-	return a.nonces.take(p.KeyID, p.Nonce, now, expires)
+	most := maxNonces
+	if a.policy.Write != Open && !slices.Contains(a.policy.Allow, sign.KeyID(p.KeyID)) {
+		most /= 2 // keys are free: those that nobody listed leave room for those that are
+	}
+	return a.nonces.take(p.KeyID, p.Nonce, now, expires, most)
 }
 
 // nonces remembers the nonces of live signatures, in bounded memory.
@@ -143,8 +148,8 @@ type seen struct {
 }
 
 // take takes a nonce: fault.Unauthenticated when it was taken before, fault.Busy
-// when no more can be remembered, so that forgetting one never lets it pass.
-func (n *nonces) take(key, nonce string, now, until time.Time) error {
+// when no more than most can be remembered, so that forgetting one never lets it pass.
+func (n *nonces) take(key, nonce string, now, until time.Time, most int) error {
 	sum := sha256.Sum256([]byte(key + "\x00" + nonce))
 	id := [16]byte(sum[:16])
 	n.mu.Lock()
@@ -158,8 +163,8 @@ func (n *nonces) take(key, nonce string, now, until time.Time) error {
 	if _, ok := n.seen[id]; ok {
 		return fault.New(fault.Unauthenticated, "a request that was sent before")
 	}
-	if len(n.seen) >= maxNonces || n.perKey[key] >= maxKeyNonces {
-		if n.sweep(now); len(n.seen) >= maxNonces || n.perKey[key] >= maxKeyNonces {
+	if len(n.seen) >= most || n.perKey[key] >= maxKeyNonces {
+		if n.sweep(now); len(n.seen) >= most || n.perKey[key] >= maxKeyNonces {
 			return fault.New(fault.Busy, "too many signed requests at once")
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -189,6 +190,12 @@ func (g *content) car(w *sealed, r *http.Request, q *request) bool {
 				return ctx.Err()
 			}
 		}}
+		defer func() { // nothing above this goroutine would catch it
+			if p := recover(); p != nil {
+				g.log.Error("panic", "panic", p, "stack", string(debug.Stack()))
+				failed = fault.New(fault.Internal, "panic")
+			}
+		}()
 		failed = walk.run(ctx, append(way.seen, c), first, c, scope)
 	}()
 	defer func() { // the walk has ended when set is released

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -69,7 +70,7 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 		r, gated = r.WithContext(ctx), inside
 	}
 	if !ok {
-		g.other(w, r, o)
+		g.other(w, r, o, nil)
 		return
 	}
 	if gated {
@@ -121,10 +122,10 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 		if g.car(w, r, q) {
 			return
 		}
-		g.other(w, r, o)
+		g.other(w, r, o, q)
 		return
 	default:
-		g.other(w, r, o)
+		g.other(w, r, o, q)
 		return
 	}
 	steps, err := unixfs.Trace(r.Context(), g.guard, q.root, q.names)
@@ -148,7 +149,7 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 		return
 	case cid.DagProtobuf:
 	default:
-		g.other(w, r, o)
+		g.other(w, r, o, q)
 		return
 	}
 	n, err := g.guard.Node(r.Context(), c)
@@ -160,7 +161,7 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 	case n.Kind() == unixfs.Directory:
 		g.directory(w, r, q, c)
 	default:
-		g.other(w, r, o)
+		g.other(w, r, o, q)
 	}
 }
 
@@ -175,7 +176,7 @@ const (
 // there: boxo reads that.
 func (g *content) failed(w *sealed, r *http.Request, q *request, o origin, err error) {
 	if o.root.Defined() && q.format == "" && errors.Is(err, fault.NotFound) {
-		g.other(w, r, o)
+		g.other(w, r, o, q)
 		return
 	}
 	Problem(w, r, g.log, err)
@@ -188,8 +189,8 @@ func (g *content) problem(w http.ResponseWriter, r *http.Request, status int, er
 	p.Write(w)
 }
 
-// other hands a request to boxo.
-func (g *content) other(w *sealed, r *http.Request, o origin) {
+// other hands a request to boxo; q is what it asks for, nil when that was not understood.
+func (g *content) other(w *sealed, r *http.Request, o origin, q *request) {
 	ctx := r.Context()
 	r = r.Clone(ctx)
 	r.Header.Del("X-Forwarded-Host") // a stranger's word
@@ -203,13 +204,41 @@ func (g *content) other(w *sealed, r *http.Request, o origin) {
 	} else if !g.files && o.host == "" {
 		r = r.WithContext(context.WithValue(ctx, boxo.GatewayHostnameKey, trustlessHost))
 	}
-	g.general.ServeHTTP(w, r)
+	g.general.ServeHTTP(&blamed{w, func() bool { return q != nil && g.malformed(ctx, q) }}, r)
 	if w.Header().Get("X-Stream-Error") != "" {
 		// boxo ends a TAR or CAR that it could not finish as if it were whole, with
 		// a word at its end.
 		w.Flush()
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// malformed reports whether the data that a request asks for is no file tree.
+func (g *content) malformed(ctx context.Context, q *request) bool {
+	steps, err := unixfs.Trace(ctx, g.guard, q.root, q.names)
+	if err == nil {
+		if c := steps[len(steps)-1]; c.Prefix().Codec == cid.DagProtobuf {
+			var n *unixfs.Node
+			if n, err = g.guard.Node(ctx, c); err == nil && n.Size() > math.MaxInt64 {
+				return true
+			}
+		}
+	}
+	return errors.Is(err, fault.Unverified)
+}
+
+// A blamed writer says that the data is malformed where boxo says that the server
+// failed over it: a stranger made it, and an alarm is for the server's own failures.
+type blamed struct {
+	*sealed
+	malformed func() bool
+}
+
+func (w *blamed) WriteHeader(status int) {
+	if status == http.StatusInternalServerError && w.malformed() {
+		status = http.StatusUnprocessableEntity
+	}
+	w.sealed.WriteHeader(status)
 }
 
 // trustlessHost is a name for boxo of hosts that hand out only what can be

@@ -116,7 +116,8 @@ func (f *front) wrap(face string, data place, mux *http.ServeMux, strangers bool
 			f.route(w, r, t)
 			return
 		}
-		if err := f.shape(w, r); err != nil {
+		limit := f.bodyLimit(t)
+		if err := f.shape(w, r, limit); err != nil {
 			return
 		}
 		leave, ok := f.admit(w, r, v, t, addr, told)
@@ -132,7 +133,7 @@ func (f *front) wrap(face string, data place, mux *http.ServeMux, strangers bool
 			pw.share = v.client.bytes
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			body := &pacedBody{ReadCloser: http.MaxBytesReader(w, r.Body, f.bodyLimit()), rc: rc, share: pw.share, ctx: r.Context()}
+			body := &pacedBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), rc: rc, share: pw.share, ctx: r.Context()}
 			if pw.pace != nil {
 				body.pace = newPace(f.limits.MinRate, f.limits.Grace)
 			}
@@ -240,7 +241,14 @@ func (f *front) account(w *recorder, r *http.Request, v *visit, face, route, add
 	f.opts.AccessLog.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }
 
-func (f *front) bodyLimit() int64 {
+// bodyLimit bounds the body of a request. Files and commits of the Hub API may be
+// larger than what others send: their routes know how large, and read nothing of
+// what is not announced and allowed.
+func (f *front) bodyLimit(t target) int64 {
+	switch t.pattern {
+	case "PUT /datasets/{owner}/{name}/lfs/{oid}", "POST /api/datasets/{owner}/{name}/commit/{rev}":
+		return 1<<63 - 1
+	}
 	if f.limits.Body < 0 {
 		return 1<<63 - 1
 	}
@@ -248,12 +256,12 @@ func (f *front) bodyLimit() int64 {
 }
 
 // shape refuses what no route takes in any case.
-func (f *front) shape(w http.ResponseWriter, r *http.Request) error {
+func (f *front) shape(w http.ResponseWriter, r *http.Request, limit int64) error {
 	status, err := 0, error(nil)
 	switch {
 	case f.limits.URL > 0 && len(r.RequestURI) > f.limits.URL:
 		status, err = http.StatusRequestURITooLong, fault.New(fault.TooLarge, "the request's target has more than %d bytes", f.limits.URL)
-	case r.ContentLength > f.bodyLimit():
+	case r.ContentLength > limit:
 		status, err = http.StatusRequestEntityTooLarge, fault.New(fault.TooLarge, "the body has more than %d bytes", f.limits.Body)
 	case r.Header.Get("Content-Encoding") != "" && r.Header.Get("Content-Encoding") != "identity":
 		w.Header().Set("Accept-Encoding", "identity")

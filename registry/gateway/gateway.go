@@ -21,6 +21,7 @@ import (
 	boxo "github.com/ipfs/boxo/gateway"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cairn-registry/cairn/ingest/blocks"
 	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
@@ -86,10 +87,10 @@ func New(reg *registry.Registry, store *spaces.Store, o Options) (*Gateway, erro
 		backend: backend, metrics: metrics,
 		overlap: overlap.New(reg, overlap.Config{Dir: filepath.Join(reg.Dir(), "overlap"), Blocks: store.All(), Log: o.Log}),
 	}
-	if g.about, err = metadata.New(reg, o.Blocks, metadata.Options{URL: o.URL, Access: g.described, Log: o.Log}); err != nil {
+	if g.about, err = metadata.New(reg, guard, metadata.Options{URL: o.URL, Access: g.described, Log: o.Log}); err != nil {
 		return nil, err
 	}
-	if g.hub, err = hub.New(reg, o.Blocks, g.HubOptions(hub.Options{URL: o.URL, Croissant: g.about.Croissant, Log: o.Log})); err != nil {
+	if g.hub, err = hub.New(reg, guard, g.HubOptions(hub.Options{URL: o.URL, Croissant: g.about.Croissant, Log: o.Log})); err != nil {
 		return nil, err
 	}
 	g.carBlocks.Store(maxCARBlocks)
@@ -126,6 +127,10 @@ func (g *Gateway) TakeAccess(a interface{ Register(*http.ServeMux) }) { g.access
 // TakeHub replaces the Hub API, which only reads, by one with other options. It is
 // called before Public and Private.
 func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
+
+// Blocks reads the gateway's blocks as it does itself: those that the denylist
+// names are fault.Gone.
+func (g *Gateway) Blocks() blocks.Reader { return g.guard }
 
 // Overlap returns the index that answers /v1/overlap.
 func (g *Gateway) Overlap() *overlap.Index { return g.overlap }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -25,6 +26,9 @@ type origin struct {
 func originOf(host string, hosts []string) (origin, error) {
 	name, port := host, ""
 	if h, p, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(p, 10, 16); err != nil {
+			return origin{}, nil // not a port, so not one of our hosts
+		}
 		name, port = h, ":"+p
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))

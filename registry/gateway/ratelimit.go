@@ -64,7 +64,8 @@ type Limits struct {
 	// Clients bounds the addresses and keys that are remembered; default 32,768.
 	Clients int
 
-	// Body bounds a request's body, in bytes, default 128 MiB: above it, 413.
+	// Body bounds a request's body, in bytes, default 128 MiB: above it, 413. Files and
+	// commits of the Hub API have limits of their own instead.
 	Body int64
 	// URL bounds a request's target, in bytes, default 8 KiB: above it, 414.
 	URL int

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/cairn-registry/cairn/ingest/dag"
 	"github.com/cairn-registry/cairn/manifests"
@@ -59,6 +60,11 @@ func (h *Hub) commit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	leave, err := h.turn(r.Context(), u.caller.Token)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	spool, err := h.stage.spool(u.caller.Token)
 	if err != nil {
 		return err
@@ -94,6 +100,42 @@ func (h *Hub) commit(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// turns are the commits of a token that are read or wait to be.
+type turns struct {
+	*semaphore.Weighted
+	users int
+}
+
+// turn waits until another commit of a token may be read: no token takes all
+// places, however slowly it sends.
+func (h *Hub) turn(ctx context.Context, token string) (leave func(), err error) {
+	h.mu.Lock()
+	t := h.tokens[token]
+	if t == nil {
+		t = &turns{Weighted: semaphore.NewWeighted(maxReadingOne)}
+		h.tokens[token] = t
+	}
+	t.users++
+	h.mu.Unlock()
+	gone := func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(h.tokens, token)
+		}
+	}
+	if err := t.Acquire(ctx, 1); err != nil {
+		gone()
+		return nil, context.Cause(ctx)
+	}
+	if err := h.reading.Acquire(ctx, 1); err != nil {
+		t.Release(1)
+		gone()
+		return nil, context.Cause(ctx)
+	}
+	return func() { h.reading.Release(1); t.Release(1); gone() }, nil
+}
+
 // A committer is one commit on its way.
 type committer struct {
 	h *Hub
@@ -101,8 +143,9 @@ type committer struct {
 	req   *commitRequest
 	spool io.ReaderAt
 
-	base  *content // of head; nil for a first version
-	used  []string // staged files that it took
+	base  *content           // of head; nil for a first version
+	used  []string           // staged files that it took
+	done  func(stored int64) // gives back what was reserved; nil without
 	older map[string]manifests.File
 }
 
@@ -138,6 +181,12 @@ func (k *committer) run(ctx context.Context) (cid.Cid, error) {
 	if err != nil {
 		return cid.Undef, err
 	}
+	stored := int64(0)
+	defer func() {
+		if k.done != nil {
+			k.done(stored)
+		}
+	}()
 	tree, err := k.tree(ctx, m)
 	if err != nil {
 		return cid.Undef, err
@@ -150,7 +199,11 @@ func (k *committer) run(ctx context.Context) (cid.Cid, error) {
 		return k.head.Statement.Cid, nil // nothing is new
 	}
 	k.complete(m, tree, tcid)
-	return k.register(ctx, m, tree, tb)
+	statement, err := k.register(ctx, m, tree, tb)
+	if err == nil {
+		stored = m.Data.Bytes
+	}
+	return statement, err
 }
 
 // check bounds what the commit adds, as far as its lines say.
@@ -187,6 +240,9 @@ func (k *committer) tree(ctx context.Context, m *manifests.Manifest) (*compositi
 		}
 		sources[c.path] = s
 	}
+	if err := k.reserve(sources); err != nil {
+		return nil, err
+	}
 	batch, err := k.h.o.Store.Batch(ctx)
 	if err != nil {
 		return nil, err
@@ -200,6 +256,34 @@ func (k *committer) tree(ctx context.Context, m *manifests.Manifest) (*compositi
 		return nil, err
 	}
 	return t, batch.Commit(ctx)
+}
+
+// reserve takes from the caller's quota what the new version may have: the files
+// that there are, and those that the commit adds. Where it replaces some, less is
+// counted in the end.
+func (k *committer) reserve(sources map[string]source) error {
+	added, total := int64(0), int64(0)
+	if k.head != nil {
+		total = k.head.Bytes
+	}
+	for _, c := range k.req.changes { // the sizes of what is here, not of what the lines say
+		if f := sources[c.path].known; f != nil {
+			total += f.Size
+			continue
+		}
+		added += c.size
+	}
+	if k.h.o.Room != nil {
+		if err := k.h.o.Room(added); err != nil {
+			return err
+		}
+	}
+	if k.h.o.Reserve == nil {
+		return nil
+	}
+	var err error
+	k.done, err = k.h.o.Reserve(k.caller, k.signer.ID(), total+added)
+	return err
 }
 
 // source finds the bytes of a change: in the commit's own lines, among what the

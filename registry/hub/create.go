@@ -19,8 +19,9 @@ const (
 	// maxPreupload and maxPreuploadBody bound a question about how to send files.
 	maxPreupload     = 1000
 	maxPreuploadBody = 4 << 20
-	// maxIgnore bounds a .gitignore.
-	maxIgnore = 64 << 10
+	// maxIgnore, maxIgnoreLines and maxIgnoreWork bound a .gitignore: its bytes, its
+	// patterns, and patterns times bytes of paths, which is what it costs.
+	maxIgnore, maxIgnoreLines, maxIgnoreWork = 64 << 10, 1000, 1 << 25
 	// maxSmallBody bounds the other questions.
 	maxSmallBody = 64 << 10
 )
@@ -141,15 +142,22 @@ func (h *Hub) preupload(w http.ResponseWriter, r *http.Request) error {
 	if len(in.Files) > maxPreupload || len(in.GitIgnore) > maxIgnore {
 		return fault.New(fault.TooLarge, "more than %d files, or a .gitignore of more than %d bytes", maxPreupload, maxIgnore)
 	}
+	lines, names := strings.Count(in.GitIgnore, "\n")+1, 0
+	for _, f := range in.Files {
+		if err := checkPath(f.Path); err != nil {
+			return err
+		}
+		names += len(f.Path)
+	}
+	if lines > maxIgnoreLines || lines*names > maxIgnoreWork {
+		return fault.New(fault.TooLarge, "a .gitignore of %d lines for paths of %d bytes is more than is matched here", lines, names)
+	}
 	ignore, err := gitignore.CompileIgnoreLines(strings.Split(in.GitIgnore, "\n")...)
 	if err != nil {
 		return fault.New(fault.Invalid, ".gitignore: %w", err)
 	}
 	out := []answer{}
 	for _, f := range in.Files {
-		if err := checkPath(f.Path); err != nil {
-			return err
-		}
 		a := answer{Path: f.Path, UploadMode: "lfs", ShouldIgnore: ignore.MatchesPath(f.Path)}
 		if f.Size <= regularSize || f.Path == readme && f.Size <= maxReadme {
 			a.UploadMode = "regular"

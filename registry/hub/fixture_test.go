@@ -251,6 +251,7 @@ func (h *home) add(v version) cid.Cid {
 	if v.options.Profile.Name != "" {
 		m.Data.Profile = v.options.Profile.Name
 	}
+	m.RecordSchema = r.Schemas
 	for _, f := range r.Files {
 		m.Files = append(m.Files, ingest.ManifestFile(f))
 	}

@@ -90,6 +90,13 @@ type Options struct {
 	Dir    string
 	Limits Limits
 
+	// Reserve, when set, takes from a caller's quota for a version of a key's with
+	// the given bytes of files, before any of it is stored; done is told how many
+	// bytes were registered. Room, when set, refuses when need more bytes do not fit
+	// on the disk.
+	Reserve func(c auth.Caller, key sign.KeyID, bytes int64) (done func(stored int64), err error)
+	Room    func(need int64) error
+
 	Now func() time.Time // default time.Now
 	Log *slog.Logger     // default: nothing is logged
 }
@@ -133,6 +140,10 @@ const (
 	// maxCommits is how many commits are worked on at once: the store has one
 	// writer, and one that is sent again finds what the first one made.
 	maxCommits = 1
+	// maxReading is how many commits are read and wait for their turn, of all tokens
+	// and of one. Each holds at most 64 MiB: a line of 6 MiB in some forms, and the
+	// paths of its changes.
+	maxReading, maxReadingOne = 8, 2
 	// commitWait bounds a commit: hundreds of GiB from one disk to another.
 	commitWait = time.Hour
 	// maxHashing is how many files are read at once for their git names.
@@ -149,7 +160,11 @@ type Hub struct {
 	stage   *stage // nil: no uploads
 	secret  [32]byte
 	commits *semaphore.Weighted
+	reading *semaphore.Weighted
 	hashing *semaphore.Weighted
+
+	mu     sync.Mutex
+	tokens map[string]*turns // commits that are read, by token
 
 	oids bounded[string, [20]byte] // of files, by their CIDs
 	docs bounded[string, *content] // by manifest
@@ -164,8 +179,9 @@ func New(reg *registry.Registry, b blocks.Reader, o Options) (*Hub, error) {
 		o.Now = time.Now
 	}
 	h := &Hub{
-		reg: reg, blocks: b, o: o, log: o.Log,
-		commits: semaphore.NewWeighted(maxCommits), hashing: semaphore.NewWeighted(maxHashing),
+		tokens: make(map[string]*turns),
+		reg:    reg, blocks: b, o: o, log: o.Log,
+		commits: semaphore.NewWeighted(maxCommits), reading: semaphore.NewWeighted(maxReading), hashing: semaphore.NewWeighted(maxHashing),
 		oids: newBounded[string, [20]byte](1 << 16), docs: newBounded[string, *content](8),
 	}
 	if h.log == nil {

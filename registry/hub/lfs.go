@@ -286,6 +286,11 @@ func (h *Hub) putObject(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength >= 0 && r.ContentLength != size {
 		return fault.New(fault.Invalid, "the body has %d bytes, the file was announced with %d", r.ContentLength, size)
 	}
+	if h.o.Room != nil {
+		if err := h.o.Room(size); err != nil {
+			return err
+		}
+	}
 	if err := h.stage.put(r.Context(), token, oid, size, r.Body); err != nil {
 		return err
 	}

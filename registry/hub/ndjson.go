@@ -167,6 +167,9 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 		if err := take(v.Path); err != nil {
 			return err
 		}
+		if err := checkNew(v.Path); err != nil {
+			return err
+		}
 		var b []byte
 		switch v.Encoding {
 		case "base64":
@@ -199,6 +202,9 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 			return err
 		}
 		if err := take(v.Path); err != nil {
+			return err
+		}
+		if err := checkNew(v.Path); err != nil {
 			return err
 		}
 		if v.Algo != "sha256" && v.Algo != "sha_256" || !isSHA256(v.OID) {
@@ -245,6 +251,15 @@ func strict(b []byte, v any) error {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fault.New(fault.Invalid, "more than one value")
+	}
+	return nil
+}
+
+// checkNew refuses the path of a file that is added under another name than the
+// client meant: JSON reads what is no text as U+FFFD.
+func checkNew(p string) error {
+	if strings.ContainsRune(p, utf8.RuneError) {
+		return fault.New(fault.Invalid, "the path %s holds U+FFFD, which stands for what is no text", fault.Quote(p))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package overlap
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -108,7 +109,7 @@ func TestOwners(t *testing.T) {
 				}
 			}
 			before := uint64(r.IntN(int(at) + 1))
-			got, counted, err := w.x.owners(ask, ofRecord, before)
+			got, counted, err := w.x.owners(context.Background(), ask, ofRecord, before)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +117,7 @@ func TestOwners(t *testing.T) {
 			if !maps.Equal(got, want) || len(counted) != n {
 				t.Fatalf("reloaded %t, before %d: %v of %d, want %v of %d", reload, before, got, len(counted), want, n)
 			}
-			if got, _, err := w.x.owners(ask, ofChunk, before); err != nil || len(got) > 0 {
+			if got, _, err := w.x.owners(context.Background(), ask, ofChunk, before); err != nil || len(got) > 0 {
 				t.Fatalf("records are found among the chunks: %v, %v", got, err)
 			}
 		}

@@ -61,6 +61,8 @@ type Index struct {
 	reg *registry.Registry
 	cfg Config
 
+	questions chan struct{} // that are answered over HTTP
+
 	// mu guards what follows.
 	mu       sync.Mutex
 	state    *state // nil until it is opened
@@ -101,7 +103,7 @@ func New(reg *registry.Registry, cfg Config) *Index {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Index{reg: reg, cfg: cfg}
+	return &Index{reg: reg, cfg: cfg, questions: make(chan struct{}, maxQuestions)}
 }
 
 // Close closes the index's files.
@@ -415,10 +417,13 @@ func writeState(dir string, s state) error {
 
 // owners counts, for each earlier dataset, the hashes of s that it has too, and
 // returns those of s that count: a hash that more than Stop works have does not.
-func (x *Index) owners(s sketch.Sketch, kind, before uint64) (shared map[uint64]int, counted []uint64, err error) {
+func (x *Index) owners(ctx context.Context, s sketch.Sketch, kind, before uint64) (shared map[uint64]int, counted []uint64, err error) {
 	shared = make(map[uint64]int)
 	var list []uint64
-	for _, h := range s.Hashes {
+	for i, h := range s.Hashes {
+		if i%256 == 0 && ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
 		list = list[:0]
 		for _, seg := range x.segments {
 			if list, err = seg.owners(list, h); err != nil {

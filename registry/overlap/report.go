@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -19,6 +20,10 @@ import (
 )
 
 const (
+	// maxQuestions is how many questions of strangers are answered at once, and
+	// questionWait how long one waits for its turn.
+	maxQuestions = 2
+	questionWait = 10 * time.Second
 	// maxMatches bounds an answer.
 	maxMatches = 100
 	// maxUpstream bounds the versions that are looked at for a declared relation.
@@ -63,7 +68,7 @@ func (x *Index) Report(ctx context.Context, statement cid.Cid) (*wire.Overlap, e
 	out.Records, out.Chunks = sampleOf(records), sampleOf(chunks)
 	found := make(map[uint64]match)
 	if records != nil {
-		shared, counted, err := x.owners(*records, ofRecord, d.Index)
+		shared, counted, err := x.owners(ctx, *records, ofRecord, d.Index)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +78,7 @@ func (x *Index) Report(ctx context.Context, statement cid.Cid) (*wire.Overlap, e
 		}
 	}
 	if chunks != nil {
-		shared, counted, err := x.owners(*chunks, ofChunk, d.Index)
+		shared, counted, err := x.owners(ctx, *chunks, ofChunk, d.Index)
 		if err != nil {
 			return nil, err
 		}
@@ -276,6 +281,16 @@ func (x *Index) answer(r *http.Request) (*wire.Overlap, error) {
 	statement, err := parse(r.PathValue("statement"))
 	if err != nil {
 		return nil, err
+	}
+	// A question reads megabytes; those who wait for one hold nothing, and go when
+	// their clients do.
+	wait, cancel := context.WithTimeout(r.Context(), questionWait)
+	defer cancel()
+	select {
+	case x.questions <- struct{}{}:
+		defer func() { <-x.questions }()
+	case <-wait.Done():
+		return nil, fault.New(fault.Busy, "too many questions about overlap at once")
 	}
 	if !r.URL.Query().Has("with") {
 		return x.Report(r.Context(), statement)

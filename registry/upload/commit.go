@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	block "github.com/ipfs/go-block-format"
@@ -97,7 +98,7 @@ func (s *Server) startCommit(one *session) *commitRun {
 	go func() {
 		defer s.commits.Done()
 		defer close(run.done)
-		run.err = s.takeIn(s.life, one)
+		run.err = s.takeInSafely(one)
 		if errors.Is(run.err, context.Canceled) {
 			run.err = fault.New(fault.Busy, "the server is stopping; the upload is as it was")
 		}
@@ -106,6 +107,18 @@ func (s *Server) startCommit(one *session) *commitRun {
 		}
 	}()
 	return run
+}
+
+// takeInSafely is takeIn, where a panic over what somebody sent ends this commit
+// alone: no handler stands above it.
+func (s *Server) takeInSafely(one *session) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "session", one.rec.ID, "panic", p, "stack", string(debug.Stack()))
+			err = fault.New(fault.Internal, "panic")
+		}
+	}()
+	return s.takeIn(s.life, one)
 }
 
 // takeIn is the way of an upload into the registry. A crash leaves behind:
@@ -166,27 +179,41 @@ func (s *Server) takeIn(ctx context.Context, one *session) error {
 	if err != nil {
 		return err
 	}
+	stored := int64(0)
+	if out.Verdict == registry.Accepted {
+		stored = claimed(p.Statement)
+	}
+	more, err := s.charge(one, stored)
+	if err != nil {
+		return err
+	}
 	if err := one.set(func(r *record) {
 		r.Stage, r.Result, r.Open = stageCommitted, submitted(out), wire.OpenUpload{}
 		r.Expires = s.now().Add(s.o.Lease).Unix()
 	}); err != nil {
 		return err
 	}
-	stored := int64(0)
-	if out.Verdict == registry.Accepted {
-		stored = claimed(p.Statement)
-	}
-	s.book.release(one.rec.Owner, one.hold, stored)
+	s.book.release(one.rec.Owner, one.hold, stored+more)
 	for _, sum := range one.sums {
 		os.Remove(filepath.Join(one.dir, sum+indexExt)) // what stays goes with the session
 	}
 	one.forget()
+	s.tally.commit()
 	s.log.Info("upload committed", "session", one.rec.ID, "statement", out.Statement, "index", out.Index, "verdict", out.Verdict)
 	return nil
 }
 
 // examine checks everything that can be checked before a block is promoted.
 func (s *Server) examine(ctx context.Context, one *session, p *registry.Parcel) error {
+	if err := s.whole(ctx, one, p); err != nil {
+		return err
+	}
+	return s.verifySketch(ctx, one, p)
+}
+
+// whole checks that the DAG is whole, and what the registry checks of a
+// statement and its content.
+func (s *Server) whole(ctx context.Context, one *session, p *registry.Parcel) error {
 	select {
 	case s.walks <- struct{}{}:
 		defer func() { <-s.walks }()

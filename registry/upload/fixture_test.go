@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -345,8 +346,8 @@ type dataset struct {
 	closure   []cid.Cid // in order
 }
 
-// newDataset makes a version of a dataset; change may alter the contribution.
-func newDataset(t testing.TB, blocks *memory, publisher, name, version string, files map[string]string, change func(*manifests.Contribution, *manifests.Manifest)) *dataset {
+// writeFiles writes files into a new folder.
+func writeFiles(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for path, text := range files {
@@ -358,7 +359,35 @@ func newDataset(t testing.TB, blocks *memory, publisher, name, version string, f
 			t.Fatal(err)
 		}
 	}
-	r, err := ingest.Add(t.Context(), dir, blocks, ingest.AddOptions{})
+	return dir
+}
+
+// watchHeap looks at the heap until stop is called; then peak holds the largest.
+func watchHeap() (peak *uint64, stop func()) {
+	peak = new(uint64)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			*peak = max(*peak, m.HeapInuse)
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return peak, func() { close(end); <-ended }
+}
+
+// newDataset makes a version of a dataset; change may alter the contribution.
+func newDataset(t testing.TB, blocks *memory, publisher, name, version string, files map[string]string, change func(*manifests.Contribution, *manifests.Manifest)) *dataset {
+	t.Helper()
+	r, err := ingest.Add(t.Context(), writeFiles(t, files), blocks, ingest.AddOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,6 +407,7 @@ func newDataset(t testing.TB, blocks *memory, publisher, name, version string, f
 		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},
 		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: "unixfs-v1-2025", Chunking: chunking},
 	}
+	m.RecordSchema = r.Schemas
 	for _, f := range r.Files {
 		m.Files = append(m.Files, ingest.ManifestFile(f))
 	}

@@ -59,6 +59,7 @@ func withStatus(status int, err error) error { return &statusError{err, status} 
 
 // refuse answers with err as a problem.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	s.tally.refuse(err)
 	var inc *incompleteError
 	var st *statusError
 	id := w.Header().Get(api.RequestID)

@@ -151,12 +151,13 @@ func (s *Server) begin(owner string, key sign.KeyID, p *registry.Parcel, ask wir
 	rec := record{
 		ID: newID(), Owner: owner, Key: key, Stage: stageOpen, Opened: now.Unix(), Expires: now.Add(s.o.Lease).Unix(),
 		Statement: cjson.CID{Cid: p.CID}, Envelope: cjson.CID{Cid: cjson.RawCID(p.Envelope)}, Open: ask,
+		Claims: claimed(p.Statement),
 	}
 	hold := rec.holding()
 	if err := s.room(hold.bytes); err != nil {
 		return nil, false, err
 	}
-	if err := s.book.reserve(owner, hold, now, func() (int64, error) { return storedBy(s.o.Registry, key) }); err != nil {
+	if err := s.book.reserve(owner, hold, now, func() (int64, error) { return s.stored(owner, key) }); err != nil {
 		return nil, false, err
 	}
 	one = newSession(filepath.Join(s.o.Dir, rec.ID), rec)

@@ -42,9 +42,12 @@ func (q Quota) withDefaults() Quota {
 const (
 	// day is what statements are counted over.
 	day = 24 * time.Hour
-	// maxAccounts bounds the owners that are remembered: one that has nothing open
-	// and stated nothing today is read from the log again.
-	maxAccounts = 4096
+	// maxAccounts bounds the owners that are remembered, about 200 bytes each. One
+	// that has nothing open and stated nothing today is read from the log again;
+	// where anybody may write, so many in a day are as many as are taken.
+	maxAccounts = 1 << 16
+	// maxStated bounds the statements that are remembered of a day, 8 bytes each.
+	maxStated = 1 << 21
 )
 
 // errQuota tells a client that waiting helps, where it does: HTTP 429.
@@ -61,6 +64,7 @@ func (e *quotaError) Unwrap() []error { return []error{e.error, errQuota} }
 // An account is what an owner holds.
 type account struct {
 	sessions, staged, blocks int64
+	claims                   int64 // what open uploads will add to stored
 	stored                   int64
 	known                    bool    // stored was read from the log
 	statements               []int64 // when, Unix seconds, ascending; at most a day old
@@ -74,6 +78,9 @@ type book struct {
 
 	mu       sync.Mutex
 	accounts map[string]*account
+	most     int // accounts
+	swept    time.Time
+	stated   int   // statements that are remembered, of all owners
 	sessions int64 // of all owners
 	staged   int64
 	shards   int64
@@ -105,18 +112,38 @@ func (l Limits) withDefaults() Limits {
 func (b *book) account(owner string) *account {
 	a := b.accounts[owner]
 	if a == nil {
-		if len(b.accounts) >= maxAccounts {
-			for o, idle := range b.accounts {
-				if idle.sessions == 0 && len(idle.statements) == 0 {
-					delete(b.accounts, o)
-					break
-				}
-			}
-		}
 		a = &account{}
 		b.accounts[owner] = a
 	}
 	return a
+}
+
+// admit returns the account of an owner who asks for something; b.mu is held.
+// fault.Busy is an owner or a statement more than can be remembered: forgetting
+// one instead would give it a new quota.
+func (b *book) admit(owner string, now time.Time) (*account, error) {
+	if b.accounts[owner] == nil && len(b.accounts) >= b.most || b.stated >= maxStated {
+		if b.sweep(now); len(b.accounts) >= b.most || b.stated >= maxStated {
+			return nil, &quotaError{fault.New(fault.Busy, "too many have written here today")}
+		}
+	}
+	a := b.account(owner)
+	b.forget(a, now)
+	return a, nil
+}
+
+// sweep forgets who has nothing open and stated nothing in the day before now.
+// It looks once a minute, so that a full book costs no more than an empty one.
+func (b *book) sweep(now time.Time) {
+	if d := now.Sub(b.swept); d >= 0 && d < time.Minute {
+		return
+	}
+	b.swept = now
+	for o, a := range b.accounts {
+		if b.forget(a, now); a.sessions == 0 && a.claims == 0 && len(a.statements) == 0 {
+			delete(b.accounts, o)
+		}
+	}
 }
 
 // reserve takes what an upload declares, all or nothing, in one step: however
@@ -124,24 +151,30 @@ func (b *book) account(owner string) *account {
 // has in the log already; it is called while nothing is held.
 func (b *book) reserve(owner string, h holding, now time.Time, stored func() (int64, error)) error {
 	b.mu.Lock()
-	known := b.account(owner).known
-	b.mu.Unlock()
-	have := int64(0)
-	if !known {
-		var err error
-		if have, err = stored(); err != nil {
+	defer b.mu.Unlock()
+	a, err := b.admit(owner, now)
+	if err != nil {
+		return err
+	}
+	for !a.known {
+		since := a.stored
+		b.mu.Unlock()
+		have, err := stored()
+		b.mu.Lock()
+		if err != nil {
 			return err
 		}
+		if a, err = b.admit(owner, now); err != nil {
+			return err
+		}
+		// A commit that ended meanwhile may be in the log that was read, or not.
+		if a.stored == since {
+			a.stored, a.known = max(a.stored, have), true
+		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	a, bytes, blocks := b.account(owner), h.bytes, h.blocks
-	if !a.known {
-		a.stored, a.known = max(a.stored, have), true
-	}
-	a.forget(now)
+	bytes, blocks := h.bytes, h.blocks
 	switch {
-	case a.sessions >= int64(b.q.Sessions):
+	case h.sessions > int64(b.q.Sessions)-a.sessions:
 		return &quotaError{fault.New(fault.Busy, "%d uploads are open, the quota", a.sessions)}
 	case len(a.statements) >= b.q.Statements:
 		return &quotaError{fault.New(fault.Busy, "%d statements in 24 hours, the quota", len(a.statements))}
@@ -149,9 +182,10 @@ func (b *book) reserve(owner string, h holding, now time.Time, stored func() (in
 		return overQuota("%d bytes would be in open uploads, the quota is %d", a.staged+bytes, b.q.StagedBytes)
 	case blocks > b.q.StagedBlocks-a.blocks:
 		return overQuota("%d blocks would be in open uploads, the quota is %d", a.blocks+blocks, b.q.StagedBlocks)
-	case bytes > b.q.StoredBytes-a.stored-a.staged:
-		return overQuota("%d bytes would be stored, the quota is %d", a.stored+a.staged+bytes, b.q.StoredBytes)
-	case b.sessions >= int64(b.max.Sessions), bytes > b.max.StagedBytes-b.staged, h.shards > int64(b.max.Shards)-b.shards:
+	case h.claims > b.q.StoredBytes-a.stored-a.claims:
+		// Counted by the files, as they will be: what a base has is not sent again.
+		return overQuota("%d bytes would be stored, the quota is %d", a.stored+a.claims+h.claims, b.q.StoredBytes)
+	case h.sessions > int64(b.max.Sessions)-b.sessions, bytes > b.max.StagedBytes-b.staged, h.shards > int64(b.max.Shards)-b.shards:
 		return &quotaError{fault.New(fault.Busy, "too many uploads are open")}
 	}
 	b.take(a, h, now.Unix())
@@ -160,19 +194,21 @@ func (b *book) reserve(owner string, h holding, now time.Time, stored func() (in
 
 // take books an upload that was opened at a time; b.mu is held.
 func (b *book) take(a *account, h holding, at int64) {
-	a.sessions++
+	a.sessions += h.sessions
 	a.staged += h.bytes
 	a.blocks += h.blocks
-	a.state(at)
-	b.sessions++
+	a.claims += h.claims
+	b.state(a, at)
+	b.sessions += h.sessions
 	b.staged += h.bytes
 	b.shards += h.shards
 }
 
 // A holding is what one upload declares.
-type holding struct{ bytes, blocks, shards int64 }
+type holding struct{ sessions, bytes, blocks, shards, claims int64 }
 
-func (a *account) state(at int64) {
+func (b *book) state(a *account, at int64) {
+	b.stated++
 	i := len(a.statements)
 	for i > 0 && a.statements[i-1] > at {
 		i--
@@ -182,12 +218,13 @@ func (a *account) state(at int64) {
 	a.statements[i] = at
 }
 
-func (a *account) forget(now time.Time) {
+func (b *book) forget(a *account, now time.Time) {
 	n := 0
 	for n < len(a.statements) && a.statements[n] <= now.Add(-day).Unix() {
 		n++
 	}
 	a.statements = a.statements[n:]
+	b.stated -= n
 }
 
 // release gives back what an upload had reserved; stored is what it added to the
@@ -196,11 +233,12 @@ func (b *book) release(owner string, h holding, stored int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := b.account(owner)
-	a.sessions--
+	a.sessions -= h.sessions
 	a.staged -= h.bytes
 	a.blocks -= h.blocks
+	a.claims -= h.claims
 	a.stored += stored
-	b.sessions--
+	b.sessions -= h.sessions
 	b.staged -= h.bytes
 	b.shards -= h.shards
 }
@@ -209,12 +247,14 @@ func (b *book) release(owner string, h holding, stored int64) {
 func (b *book) statement(owner string, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := b.account(owner)
-	a.forget(now)
+	a, err := b.admit(owner, now)
+	if err != nil {
+		return err
+	}
 	if len(a.statements) >= b.q.Statements {
 		return &quotaError{fault.New(fault.Busy, "%d statements in 24 hours, the quota", len(a.statements))}
 	}
-	a.state(now.Unix())
+	b.state(a, now.Unix())
 	return nil
 }
 

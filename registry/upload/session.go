@@ -59,6 +59,7 @@ type record struct {
 	Statement cjson.CID       `json:"statement"`
 	Envelope  cjson.CID       `json:"envelopeCID"`
 	Open      wire.OpenUpload `json:"open,omitzero"` // without the envelope; without shards once committed
+	Claims    int64           `json:"claims"`        // bytes of files that the statement adds to what is stored
 	Result    *wire.Submitted `json:"result,omitempty"`
 }
 
@@ -87,10 +88,11 @@ type session struct {
 
 // holding is what the declaration adds up to.
 func (r *record) holding() holding {
-	h := holding{blocks: r.Open.TotalBlocks, shards: int64(len(r.Open.Shards))}
+	h := holding{sessions: 1, blocks: r.Open.TotalBlocks, shards: int64(len(r.Open.Shards))}
 	for _, s := range r.Open.Shards {
 		h.bytes += s.Bytes
 	}
+	h.claims = max(r.Claims, h.bytes)
 	return h
 }
 

@@ -20,8 +20,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -95,8 +97,10 @@ type Server struct {
 	now  func() time.Time
 	book *book
 
+	tally tally
 	slots chan struct{} // shards coming in
 	walks chan struct{} // commits that look at blocks
+	makes chan struct{} // commits that make sketches again
 	reads chan struct{} // declarations that are decoded
 
 	mu          sync.Mutex
@@ -140,8 +144,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, log: o.Log, now: o.Now,
-		book:  &book{q: o.Quota.withDefaults(), max: o.Limits.withDefaults(), accounts: make(map[string]*account)},
-		slots: make(chan struct{}, o.Shards), walks: make(chan struct{}, walks), reads: make(chan struct{}, reads),
+		book:  &book{q: o.Quota.withDefaults(), max: o.Limits.withDefaults(), accounts: make(map[string]*account), most: maxAccounts},
+		slots: make(chan struct{}, o.Shards), walks: make(chan struct{}, walks), makes: make(chan struct{}, sketches), reads: make(chan struct{}, reads),
 		sessions: make(map[string]*session), byStatement: make(map[string]string),
 		receiving: make(map[string]int), owners: make(map[string]*ownerLock),
 	}
@@ -163,6 +167,9 @@ func (s *Server) load() error {
 		return err
 	}
 	for _, e := range entries {
+		if e.Name() == extraDir {
+			continue
+		}
 		dir := filepath.Join(s.o.Dir, e.Name())
 		one, err := loadSession(dir)
 		if err != nil {
@@ -178,7 +185,7 @@ func (s *Server) load() error {
 		s.book.mu.Lock()
 		a := s.book.account(one.rec.Owner)
 		if one.rec.Stage == stageCommitted {
-			a.state(one.rec.Opened)
+			s.book.state(a, one.rec.Opened)
 		} else {
 			s.book.take(a, one.hold, one.rec.Opened)
 		}
@@ -252,18 +259,14 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Sweep() (removed int, err error) {
 	now := s.now()
 	s.mu.Lock()
-	var due []*session
-	for _, one := range s.sessions {
+	all := slices.Collect(maps.Values(s.sessions))
+	s.mu.Unlock() // whoever drops a session holds it, and wants s.mu
+	for _, one := range all {
 		one.mu.Lock()
-		if !one.expires.After(now) {
-			due = append(due, one)
-		}
+		due := !one.expires.After(now)
 		one.mu.Unlock()
-	}
-	s.mu.Unlock()
-	for _, one := range due {
 		// A commit holds the session for as long as it takes; it is looked at again.
-		if !one.idle() {
+		if !due || !one.idle() {
 			continue
 		}
 		ok, derr := s.drop(one)
@@ -273,6 +276,12 @@ func (s *Server) Sweep() (removed int, err error) {
 		err = errors.Join(err, derr)
 	}
 	return removed, err
+}
+
+func (one *session) stage() string {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.rec.Stage
 }
 
 func (one *session) idle() bool {
@@ -287,6 +296,9 @@ func (s *Server) drop(one *session) (bool, error) {
 	one.stop()
 	one.busy.Lock()
 	defer one.busy.Unlock()
+	if one.stage() == stagePromoting {
+		defer s.lockOwner(one.rec.Owner)()
+	}
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.gone {
@@ -300,8 +312,17 @@ func (s *Server) drop(one *session) (bool, error) {
 		delete(s.byStatement, at)
 	}
 	s.mu.Unlock()
+	left := int64(0)
+	if one.rec.Stage == stagePromoting {
+		// What is in the store stays there, until nobody needs it.
+		n, err := s.charge(one, 0)
+		if err != nil {
+			s.log.Error("counting what an upload left", "session", one.rec.ID, "error", err)
+		}
+		left = n
+	}
 	if one.rec.Stage != stageCommitted {
-		s.book.release(one.rec.Owner, one.hold, 0)
+		s.book.release(one.rec.Owner, one.hold, left)
 	}
 	// The record goes first: a folder without one is removed at the next start.
 	err := os.Remove(filepath.Join(one.dir, recordFile))

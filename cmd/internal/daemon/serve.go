@@ -129,7 +129,7 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 		return err
 	}
 	defer uploads.Close()
-	if err := h.openHub(g); err != nil {
+	if err := h.openHub(g, uploads); err != nil {
 		return err
 	}
 	peer, err := h.startPeer(ctx, g)

@@ -103,5 +103,8 @@ func (h *Home) uploads(g *gateway.Gateway) (*upload.Server, error) {
 		return nil, err
 	}
 	g.TakeWrites(s)
+	if err := g.Registerer().Register(s); err != nil {
+		return nil, fault.Mark(fault.Internal, err)
+	}
 	return s, nil
 }
