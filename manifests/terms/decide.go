@@ -98,6 +98,9 @@ type Work struct {
 	// Acceptance is "" when it is not known.
 	Acceptance string
 	Withdrawn  bool
+	// Makers are the contributors, whom a notice names when the terms name no
+	// licensor.
+	Makers []string
 	// Upstream says that the mixture does not name it: something in it comes from it.
 	Upstream bool
 }

@@ -233,6 +233,9 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 	if d := st.Dataset; d != nil {
 		v.Name, v.TermsCID, edges = fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), d.Terms, d.Edges
 		v.Withdrawn = d.Withdrawn != nil
+		for _, x := range d.Contributors {
+			v.Makers = append(v.Makers, string(x.ID))
+		}
 		for _, s := range d.Sources {
 			x := terms.Declared{Rel: s.Rel}
 			if s.Statement.Defined() {
@@ -248,6 +251,9 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 			return nil, err
 		}
 		v.Name, v.TermsCID, edges = fmt.Sprintf("%s/%s@%s", n.Publisher, n.Name, n.Version), n.Terms, n.Edges
+		for _, x := range n.Contributors {
+			v.Makers = append(v.Makers, string(x.ID))
+		}
 	}
 	var paid []string
 	for _, e := range edges {
