@@ -150,7 +150,7 @@ func runServe(ctx context.Context, env *Env, flags []config.Setting, opts serveO
 	}
 	defer func() { err = joinClose(ctx, err, c) }()
 	if c.Home == nil {
-		return fault.New(fault.Conflict, "another server has this home open")
+		return fault.WithHint(fault.New(fault.Conflict, "another server has this home open"), "other commands work while it runs: they talk to it")
 	}
 	return c.Home.Serve(ctx, func(urls []string) error {
 		for _, u := range urls {
