@@ -98,6 +98,9 @@ type Work struct {
 	// Acceptance is "" when it is not known.
 	Acceptance string
 	Withdrawn  bool
+	// Makers are the contributors, whom a notice names when the terms name no
+	// licensor.
+	Makers []string
 	// Upstream says that the mixture does not name it: something in it comes from it.
 	Upstream bool
 }
@@ -215,8 +218,9 @@ func (t *Table) Decide(q Question, works ...Work) (*Decision, error) {
 	}
 	q.Purposes = compactSorted(slices.Clone(q.Purposes))
 	d := &Decision{Schema: DecisionSchema, Question: q, Table: t.cid, Verdict: Allow, Works: []WorkVerdict{}, Notice: NotLegalAdvice}
-	best := t.bestTarget(q, works)
-	d.Findings = append(stack(q, works), best.conflict(works)...)
+	parsed := parseAll(works)
+	best := t.bestTarget(q, works, parsed)
+	d.Findings = append(stack(evaluation{t, q, parsed, best.target}, works), best.conflict(works)...)
 	for _, f := range d.Findings {
 		d.Verdict = d.Verdict.Worse(f.Verdict)
 	}
@@ -338,7 +342,7 @@ type trial struct {
 // too: two may each move to a third. Of equals, that in which fewer works are
 // denied, for fewer reasons, and fewer move; then none where nothing is denied,
 // else the family that more of them are of; then by name.
-func (t *Table) bestTarget(q Question, works []Work) trial {
+func (t *Table) bestTarget(q Question, works []Work, parsed map[string]*node) trial {
 	targets := []string{""}
 	if q.Use == UseDerive {
 		targets = append(targets, slices.Sorted(maps.Keys(t.families))...)
@@ -350,16 +354,6 @@ func (t *Table) bestTarget(q Question, works []Work) trial {
 		}
 		if len(own) == 1 { // of two, none could keep both
 			targets = append(targets, slices.Collect(maps.Keys(own))...)
-		}
-	}
-	parsed := make(map[string]*node)
-	for _, w := range works {
-		if w.Terms != nil && parsed[w.Terms.Base.SPDX] == nil {
-			n, err := parse(w.Terms.Base.SPDX)
-			if err != nil { // Validate would have refused it
-				n = &node{id: "LicenseRef-unreadable"}
-			}
-			parsed[w.Terms.Base.SPDX] = n
 		}
 	}
 	type score struct{ worst, denied, reasons, away, stray, plain int }
@@ -426,18 +420,30 @@ func (w *Work) family() string {
 	return ownFamily + w.ID
 }
 
-// stack is rule 9: what the works ask of revenue together.
-func stack(q Question, works []Work) []Reason {
-	if q.Use == UseEvaluate {
-		return nil // nothing is made that could earn
+// parseAll parses the licences of works, each once.
+func parseAll(works []Work) map[string]*node {
+	parsed := make(map[string]*node)
+	for _, w := range works {
+		if w.Terms != nil && parsed[w.Terms.Base.SPDX] == nil {
+			n, err := parse(w.Terms.Base.SPDX)
+			if err != nil { // Validate would have refused it
+				n = &node{id: "LicenseRef-unreadable"}
+			}
+			parsed[w.Terms.Base.SPDX] = n
+		}
 	}
+	return parsed
+}
+
+// stack is rule 9: what the works ask of revenue together.
+func stack(e evaluation, works []Work) []Reason {
 	const million = 1_000_000
 	var sum, unweighted int64
 	least := int64(-1)
 	pools := make(map[string]int64)
 	var paid []string
 	for _, w := range works {
-		if w.Terms == nil || !w.Terms.paid() || w.RatePpm != nil && *w.RatePpm <= 0 {
+		if !e.pays(&w) || w.RatePpm != nil && *w.RatePpm <= 0 {
 			continue
 		}
 		p := w.Terms.Payment

@@ -54,6 +54,7 @@ var mixed = map[string]string{
 	"paid-or":              `"base":{"spdx":"LicenseRef-cairn-terms-1 OR CC-BY-4.0"},"grants":[{"use":["train"],"commercial":true}],` + payment,
 	"paid-nd":              `"base":{"spdx":"CC-BY-ND-4.0"},"grants":[{"use":["train","rag"],"commercial":true}],` + payment,
 	"paid-nc":              `"base":{"spdx":"CC-BY-NC-4.0"},"grants":[{"use":["train"],"commercial":true}],` + payment,
+	"paid-free-nc":         `"base":{"spdx":"CC-BY-NC-4.0 OR LicenseRef-cairn-terms-1"},"grants":[{"use":["train"],"commercial":true}],` + payment,
 	"paid-nc-sa":           `"base":{"spdx":"CC-BY-NC-SA-4.0"},"grants":[{"use":["train"],"commercial":true}],` + payment,
 	"paid-unknown":         `"base":{"spdx":"LicenseRef-mine"},"grants":[{"use":["train"],"commercial":true}],` + payment,
 	"sa-closed":            `"base":{"spdx":"CC-BY-SA-4.0"},"prohibits":[{"use":["redistribute-derived"]}]`,

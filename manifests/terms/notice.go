@@ -99,8 +99,11 @@ func expressionOf(w Work) string {
 }
 
 func makers(w Work) (out []string) {
-	if w.Terms == nil {
-		return nil
+	if w.Terms == nil || len(w.Terms.Licensor) == 0 {
+		for _, m := range w.Makers {
+			out = append(out, fault.Printable(m))
+		}
+		return out
 	}
 	for _, l := range w.Terms.Licensor {
 		name := string(l.ID)

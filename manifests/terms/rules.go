@@ -466,10 +466,22 @@ func (e evaluation) reserved(o *outcome, t *Terms) {
 	}
 }
 
+// pays reports whether the use is one that the terms ask a share of revenue for.
+// It is not where nothing is made that could earn, nor for use that is not
+// commercial and that the base licence, in a branch, gives to everybody: "free for
+// research, a share of what is earned".
+func (e evaluation) pays(w *Work) bool {
+	t := w.Terms
+	if t == nil || !t.paid() || e.q.Use == UseEvaluate {
+		return false
+	}
+	return e.q.Commercial || !grants(e.parsed[t.Base.SPDX], e.free)
+}
+
 // conditions turns a document's conditions and its payment into obligations.
 func (e evaluation) conditions(o *outcome, w *Work) {
 	t := w.Terms
-	if t.paid() && e.q.Use != UseEvaluate {
+	if e.pays(w) {
 		ppm := t.Payment.RatePpm
 		if w.RatePpm != nil {
 			ppm = *w.RatePpm

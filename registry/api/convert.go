@@ -51,7 +51,7 @@ func wireDataset(d index.Dataset) wire.Dataset {
 		Root: d.Root, Manifest: d.Manifest, Terms: d.Terms, License: d.License,
 		Keywords: d.Keywords, MediaTypes: d.MediaTypes, Bytes: d.Bytes, FileCount: d.FileCount,
 		Total: d.Total, SelfWeight: d.SelfWeight, EdgeTotal: d.EdgeTotal, Supersedes: d.Supersedes, IssuedAt: d.IssuedAt, Rules: d.Rules,
-		Withdrawn: d.Withdrawn, AfterWithdrawal: d.AfterWithdrawal,
+		Withdrawn: d.Withdrawn, Erased: d.Erased, AfterWithdrawal: d.AfterWithdrawal,
 	}
 	for _, c := range d.Contributors {
 		out.Contributors = append(out.Contributors, wire.Contributor(c))

@@ -56,10 +56,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, limit
 	}
 	resp, err := c.rt.RoundTrip(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, fault.New(fault.Busy, "the registry %s cannot be reached: %w", c.base, err)
+		return nil, c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -20,7 +20,7 @@ func (c *Client) Journal(ctx context.Context, currency, format string, w io.Writ
 	}
 	resp, err := c.rt.RoundTrip(req)
 	if err != nil {
-		return fault.New(fault.Busy, "the registry %s cannot be reached: %w", c.base, err)
+		return c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -460,9 +461,15 @@ func drain(resp *http.Response) {
 	resp.Body.Close()
 }
 
+// unreachable says why a request got no answer. A certificate that is not trusted
+// is fault.Internal, "could not check": trying again does not help.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if bad := new(tls.CertificateVerificationError); errors.As(err, &bad) {
+		return fault.WithHint(fault.New(fault.Internal, "the certificate of the registry %s is not trusted: %w", c.base, bad.Err),
+			"to trust one that was made for it, set SSL_CERT_FILE to a file with that certificate")
 	}
 	return fault.New(fault.Busy, "the registry %s cannot be reached: %w", c.base, err)
 }

@@ -193,6 +193,11 @@ func (s *Snapshot) dataset(i uint64, row datasetRow) (Dataset, error) {
 	} else if ok {
 		d.Withdrawn = &i
 	}
+	if t, ok, err := s.Tombstone(d.Index); err != nil {
+		return Dataset{}, err
+	} else if ok {
+		d.Erased = &t.Index
+	}
 	if d.Sources == nil {
 		for _, c := range row.Sources {
 			d.Sources = append(d.Sources, Source{Rel: c.Rel, Statement: c.Statement, CID: c.CID})

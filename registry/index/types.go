@@ -76,6 +76,9 @@ type Dataset struct {
 	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
 	// Withdrawn is the entry with which its publisher withdrew it.
 	Withdrawn *uint64 `json:"withdrawn,omitempty"`
+	// Erased is the entry of the tombstone with which operators erased its body:
+	// licence, counts and texts are then forgotten.
+	Erased *uint64 `json:"erased,omitempty"`
 }
 
 // Contributor is a share, and whether its owner has signed.

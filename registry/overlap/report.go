@@ -67,11 +67,13 @@ func (x *Index) Report(ctx context.Context, statement cid.Cid) (*wire.Overlap, e
 	}
 	out.Records, out.Chunks = sampleOf(records), sampleOf(chunks)
 	found := make(map[uint64]match)
+	var ofRecords, ofChunks []uint64 // the hashes of each that count
 	if records != nil {
 		shared, counted, err := x.owners(ctx, *records, ofRecord, d.Index)
 		if err != nil {
 			return nil, err
 		}
+		ofRecords = counted
 		for i, n := range shared {
 			row := x.datasets[i]
 			found[i] = match{row: row, records: estimate(counted, records.K, row.Records.K, n)}
@@ -82,6 +84,7 @@ func (x *Index) Report(ctx context.Context, statement cid.Cid) (*wire.Overlap, e
 		if err != nil {
 			return nil, err
 		}
+		ofChunks = counted
 		for i, n := range shared {
 			m := found[i]
 			m.row = x.datasets[i]
@@ -91,6 +94,13 @@ func (x *Index) Report(ctx context.Context, statement cid.Cid) (*wire.Overlap, e
 	}
 	var list []match
 	for _, m := range found {
+		// What was compared and is not shared is 0, not unknown.
+		if m.records.Of == 0 && records != nil && m.row.Records != nil {
+			m.records = estimate(ofRecords, records.K, m.row.Records.K, 0)
+		}
+		if m.chunks.Of == 0 && chunks != nil && m.row.Chunks != nil {
+			m.chunks = estimate(ofChunks, chunks.K, m.row.Chunks.K, 0)
+		}
 		list = append(list, m)
 	}
 	slices.SortFunc(list, byShare)

@@ -99,6 +99,9 @@ type Dataset struct {
 	Rules *manifests.Rules `json:"rules,omitempty"`
 	// Withdrawn is the entry with which its publisher withdrew it.
 	Withdrawn *uint64 `json:"withdrawn,omitempty"`
+	// Erased is the entry of the tombstone with which operators erased its body:
+	// licence, counts and texts are then forgotten.
+	Erased *uint64 `json:"erased,omitempty"`
 	// AfterWithdrawal are what it was made from after that was withdrawn.
 	AfterWithdrawal []cjson.CID `json:"afterWithdrawal,omitempty"`
 }

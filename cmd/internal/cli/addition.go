@@ -151,10 +151,13 @@ func (a *addition) run(ctx context.Context) error {
 			return err
 		}
 	}
-	finished, err := a.conn.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
+	finished, refused, err := a.conn.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
 		_, err := a.conn.API.Submit(ctx, b)
 		return err
 	})
+	for _, err := range refused {
+		a.env.warn("warning: an earlier add that was cut short is refused: %v", err)
+	}
 	if err != nil {
 		return fmt.Errorf("finishing an earlier add: %w", err)
 	}
@@ -288,7 +291,7 @@ func (a *addition) submit(ctx context.Context, head *wire.Dataset, m *manifests.
 	}
 	sub, err := a.conn.API.Submit(ctx, envelope)
 	if err != nil {
-		if refused(err) {
+		if daemon.Refused(err) {
 			err = errors.Join(err, outbox.Remove(id))
 		} else {
 			err = fault.WithHint(err, "the signed statement is kept; the next \"cairn add\" submits it again")
@@ -302,16 +305,6 @@ func (a *addition) submit(ctx context.Context, head *wire.Dataset, m *manifests.
 		return addResult{}, explained(fault.New(fault.Conflict, "the log recorded the statement as %s: %s (entry %d)", sub.Verdict, sub.Code, sub.Index))
 	}
 	return addResult{Edges: a.edges.list, Statement: id.String(), Version: m.Version, Index: &sub.Index, Manifest: mcid.String(), Receipt: sub.Receipt, TermsWarnings: a.env.doorWarnings(sub)}, nil
-}
-
-// refused reports whether an error of a submission is an answer: trying the
-// same again gives the same.
-func refused(err error) bool {
-	switch fault.Of(err) {
-	case fault.Invalid, fault.Conflict, fault.Unverified, fault.TooLarge, fault.NotFound:
-		return true
-	}
-	return false
 }
 
 // statement makes the statement about the data.

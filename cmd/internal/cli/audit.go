@@ -66,7 +66,7 @@ Exit status: 0 it holds, 3 it does not hold; any other: it could not be checked.
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&blocks, "blocks", string(audit.All), "blocks of the data to read: all, sample or none")
+	f.StringVar(&blocks, "blocks", string(audit.All), "`which` blocks of the data to read: all, sample or none")
 	f.Uint64Var(&seed, "seed", auditing.Seed(), "`number` that draws the sample (default: random; the report states it)")
 	f.Lookup("seed").DefValue = "0"
 	f.StringVar(&since, "since", "", "`file` with a checkpoint that was seen earlier")

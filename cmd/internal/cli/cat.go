@@ -53,8 +53,8 @@ middle of an entry, so that whoever reads it notices.
 		},
 	}
 	c.Flags().BoolVar(&tar, "tar", false, "print everything as a tar stream")
-	c.Flags().StringArrayVar(&o.Match, "match", nil, "with --tar, only files whose path matches this `glob`; may be given several times")
-	c.Flags().StringVar(&o.Links, "links", ingest.LinksInside, "with --tar, symlinks to write: inside, all or none")
+	c.Flags().StringArrayVar(&o.Match, "match", nil, "with --tar, only files whose path matches this `glob` (repeatable)")
+	c.Flags().StringVar(&o.Links, "links", ingest.LinksInside, "with --tar, `which` symlinks to write: inside, all or none")
 	from.register(c)
 	return c
 }

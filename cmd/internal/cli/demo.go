@@ -178,6 +178,9 @@ func (d *demonstration) run(ctx context.Context) error {
 	if err := d.command(ctx, "stranger", 0, "cairn-audit", "bundle", d.path("weather.cairn.json"), "--policy", d.path("log.vkey")); err != nil {
 		return err
 	}
+	if err := d.borrowed(ctx); err != nil {
+		return err
+	}
 	if err := d.damage(ctx); err != nil {
 		return err
 	}
@@ -278,6 +281,37 @@ func (d *demonstration) same() error {
 	}
 	fmt.Fprintln(d.env.Stdout, "  (no difference)")
 	return nil
+}
+
+// borrowed registers some rows of the dataset under other terms, and asks where
+// they are from and what may be done with the two together.
+func (d *demonstration) borrowed(ctx context.Context) error {
+	d.say("Somebody registers every second day of it, in another order, as data of their own\n# that is not for commercial use.")
+	b, err := os.ReadFile(filepath.Join(d.path(demo.Name), "daily.csv"))
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	some := []string{lines[0]}
+	for i := len(lines) - 1; i > 0; i -= 2 {
+		some = append(some, lines[i])
+	}
+	const name = "my-weather"
+	if err := os.Mkdir(d.path(name), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.path(name), "days.csv"), []byte(strings.Join(some, "\n")+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := d.command(ctx, "contributor", 0, "cairn", "add", d.path(name), "--name", name, "--license", "CC-BY-NC-4.0"); err != nil {
+		return err
+	}
+	d.say("Where its records were before, and that nobody said so. It is an estimate: of each\n# dataset a sketch of a few KiB is kept, not the records.")
+	if err := d.command(ctx, "contributor", 0, "cairn", "overlap", name); err != nil {
+		return err
+	}
+	d.say("May a commercial model be trained on both? The exit status says no, the text why.")
+	return d.command(ctx, "contributor", fault.Unverified.ExitStatus(), "cairn", "terms", "check", "--use", "train,commercial", demo.Name, name)
 }
 
 // damage flips one bit of a stored block and shows what an audit says.

@@ -30,13 +30,13 @@ const (
 type sourceFlags struct {
 	remoteFlags
 	urls   []string
-	bearer string // file
+	bearer string
 	peers  peerFlags
 }
 
 func (f *sourceFlags) register(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.urls, "from", nil, "fetch from the gateway at this `URL`; may be given several times")
-	c.Flags().StringVar(&f.bearer, "bearer-file", "", "`file` with the token to show them, or a line \"URL TOKEN\" for each (default $CAIRN_BEARER)")
+	c.Flags().StringArrayVar(&f.urls, "from", nil, "fetch from the gateway at this `URL` (repeatable)")
+	c.Flags().StringVar(&f.bearer, "bearer-file", "", "`file` with the bearer token to show them, or a line \"URL TOKEN\" for each (default $CAIRN_BEARER)")
 	c.Flags().StringVar(&f.policy, "policy", "", "`file` with the log's verifier key, or a C2SP tlog-policy")
 	c.Flags().BoolVar(&f.firstUse, "trust-on-first-use", false, "believe the registry about its own key, once")
 	f.peers.register(c)
@@ -57,21 +57,30 @@ A token of --bearer-file is sent to its own host over https, and to no other.
 func (env *Env) tokens(f sourceFlags) ([]string, error) {
 	text, where := env.Getenv("CAIRN_BEARER"), "CAIRN_BEARER"
 	if f.bearer != "" {
-		file, err := keyring.OpenOwn(f.bearer, "bearer")
-		if err != nil {
+		var err error
+		if text, err = readBearerFile(f.bearer); err != nil {
 			return nil, err
 		}
-		defer file.Close()
-		b, err := io.ReadAll(io.LimitReader(file, maxBearerFile+1))
-		if err != nil {
-			return nil, err
-		}
-		if len(b) > maxBearerFile {
-			return nil, fault.New(fault.TooLarge, "%s has more than %d bytes", f.bearer, maxBearerFile)
-		}
-		text, where = string(b), f.bearer
+		where = f.bearer
 	}
 	return parseTokens(text, where, f.urls)
+}
+
+// readBearerFile reads a file with tokens, which nobody but its owner may read.
+func readBearerFile(name string) (string, error) {
+	file, err := keyring.OpenOwn(name, "bearer")
+	if err != nil {
+		return "", fmt.Errorf("--bearer-file: %w", err)
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, maxBearerFile+1))
+	if err != nil {
+		return "", fmt.Errorf("--bearer-file: %w", err)
+	}
+	if len(b) > maxBearerFile {
+		return "", fault.New(fault.TooLarge, "%s has more than %d bytes", name, maxBearerFile)
+	}
+	return string(b), nil
 }
 
 // parseTokens reads tokens: one alone, for the only source there is, or lines with

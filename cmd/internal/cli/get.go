@@ -43,7 +43,7 @@ Symlinks are written last, and only those that stay inside PATH.
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`path` to write to")
-	c.Flags().StringVar(&links, "links", ingest.LinksInside, "symlinks to write: inside, all or none")
+	c.Flags().StringVar(&links, "links", ingest.LinksInside, "`which` symlinks to write: inside, all or none")
 	from.register(c)
 	return c
 }

@@ -49,7 +49,7 @@ with age; the passphrase is asked for, or taken from CAIRN_PASSPHRASE.`,
 			return env.print(e, func(w io.Writer) { fmt.Fprintln(w, e.ID) })
 		},
 	}
-	c.Flags().StringVar(&alg, "type", string(keyring.Ed25519), "kind of key: ed25519 or p256")
+	c.Flags().StringVar(&alg, "type", string(keyring.Ed25519), "`kind` of key: ed25519 or p256")
 	c.Flags().BoolVar(&locked, "passphrase", false, "encrypt the key's file with a passphrase")
 	return c
 }

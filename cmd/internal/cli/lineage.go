@@ -91,8 +91,8 @@ func newImpact(env *Env) *cobra.Command {
 		Use:   "impact REF",
 		Short: "List all that is made from a version: datasets, models, runs",
 		Long: `impact prints everything registered that comes from a version, at any distance:
-what has to be looked at when it is withdrawn, disputed or found wrong. Only what
-is declared and logged is known.
+what has to be looked at when it is withdrawn, disputed or found wrong, with how
+many steps away it is. Only what is declared and logged is known.
 
 ` + refHelp,
 		Example: `  cairn impact labels

@@ -17,12 +17,17 @@ import (
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
+
+// checkDepth is how far upstream of its inputs a lock is checked: as far as the
+// registry answers.
+const checkDepth = 64
 
 type lockOptions struct {
 	from       remoteFlags
@@ -48,7 +53,8 @@ as =5000:record:2.5 for 5,000 records two and a half times; without it all of a
 dataset's bytes, once. Shares follow from that where all units are the same, else
 from the bytes.
 
---check reads a lock and compares it with the registry, as it is now.
+--check reads a lock and compares it with the registry, as it is now: it says what
+of it, and of what it comes from, is offered no more.
 
 ` + refHelp,
 		Example: `  cairn lock ana/labels seattle-weather -o lock.json
@@ -309,6 +315,8 @@ type lockReport struct {
 	Lock     string          `json:"lock"`
 	Findings []proof.Finding `json:"findings"` // what does not hold
 	Gone     []wire.Gone     `json:"gone"`     // what is offered no more
+	// WithdrawnUpstream is what the inputs come from and is offered no more.
+	WithdrawnUpstream []cjson.CID `json:"withdrawnUpstream"`
 }
 
 func runLockCheck(ctx context.Context, env *Env, api *client.Client, file string) error {
@@ -323,7 +331,7 @@ func runLockCheck(ctx context.Context, env *Env, api *client.Client, file string
 	if status.Origin != l.Registry {
 		return fault.New(fault.Invalid, "the lock is about %s, this registry is %s", l.Registry, status.Origin)
 	}
-	out := lockReport{Lock: id.String(), Findings: []proof.Finding{}, Gone: []wire.Gone{}}
+	out := lockReport{Lock: id.String(), Findings: []proof.Finding{}, Gone: []wire.Gone{}, WithdrawnUpstream: []cjson.CID{}}
 	for _, in := range l.Inputs {
 		fails := func(detail string) {
 			out.Findings = append(out.Findings, proof.Finding{Check: "lock", Status: proof.Fails, Subject: in.Statement.String(), Detail: detail})
@@ -355,6 +363,20 @@ func runLockCheck(ctx context.Context, env *Env, api *client.Client, file string
 		if w.Gone != nil {
 			out.Gone = append(out.Gone, *w.Gone)
 		}
+		g, err := api.Graph(ctx, in.Statement.Cid, "up", checkDepth)
+		if err != nil {
+			return err
+		}
+		for _, n := range g.Nodes {
+			if n.Statement != in.Statement {
+				continue
+			}
+			for _, c := range n.WithdrawnUpstream {
+				if !slices.Contains(out.WithdrawnUpstream, c) {
+					out.WithdrawnUpstream = append(out.WithdrawnUpstream, c)
+				}
+			}
+		}
 	}
 	err = env.print(out, func(w io.Writer) {
 		for _, f := range out.Findings {
@@ -362,6 +384,9 @@ func runLockCheck(ctx context.Context, env *Env, api *client.Client, file string
 		}
 		for _, g := range out.Gone {
 			fmt.Fprintf(w, "offered no more  %s  entry %d\n", g.About, g.Index)
+		}
+		for _, c := range out.WithdrawnUpstream {
+			fmt.Fprintf(w, "offered no more  %s  upstream of an input\n", c)
 		}
 		if len(out.Findings) == 0 {
 			fmt.Fprintf(w, "the lock holds: %d inputs\n", len(l.Inputs))

@@ -97,7 +97,10 @@ func list(ctx context.Context, env *Env, limit int, page func(after uint64, limi
 
 func row(t io.Writer, d wire.Dataset) {
 	mark := ""
-	if d.Withdrawn != nil {
+	switch {
+	case d.Erased != nil:
+		mark = "\terased"
+	case d.Withdrawn != nil:
 		mark = "\twithdrawn"
 	}
 	fmt.Fprintf(t, "%s@%s\t%s\t%s\t%s\t%s\t%s%s\n", d.Name, d.Version, d.License, term.Bytes(d.Bytes), term.Files(d.FileCount), d.Root, d.Publisher, mark)

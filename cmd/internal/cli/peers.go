@@ -24,7 +24,7 @@ type peerFlags struct {
 
 func (p *peerFlags) register(c *cobra.Command) {
 	c.Flags().BoolVar(&p.on, "p2p", false, "fetch by bitswap from IPFS peers")
-	c.Flags().StringArrayVar(&p.peers, "peer", nil, "`multiaddress` of a peer, ending in /p2p/ID; may be given several times")
+	c.Flags().StringArrayVar(&p.peers, "peer", nil, "`multiaddress` of a peer, ending in /p2p/ID (repeatable)")
 	c.Flags().StringArrayVar(&p.routers, "router", nil, "base `URL` of a server to ask for peers (Delegated Routing V1); each --from is asked too")
 	c.Flags().StringVar(&p.key, "peer-key", "", "`name` of the Ed25519 key to be known by among peers (default: a new one)")
 }

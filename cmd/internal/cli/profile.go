@@ -37,7 +37,7 @@ handle/name instead of did:key:…/name. All of it is public and stays in the lo
 	f := c.Flags()
 	f.StringVar(&p.Handle, "handle", "", "short unique `name`: a-z, 0-9 and -")
 	f.StringVar(&p.Name, "name", "", "`name` for people")
-	f.StringVar(&p.URL, "url", "", "home page")
+	f.StringVar(&p.URL, "url", "", "`URL` of your home page")
 	f.StringVar(&p.ORCID, "orcid", "", "ORCID `id` of a person")
 	f.StringVar(&p.ROR, "ror", "", "ROR `id` of an organisation")
 	return c

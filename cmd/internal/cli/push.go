@@ -33,8 +33,6 @@ const (
 	// pushesDir is where pushes that are on their way keep what they need to go on;
 	// receiptsDir is where the proofs of other registries are kept, a folder each.
 	pushesDir, receiptsDir = "pushes", "receipts"
-	// maxToken bounds a file with a bearer token.
-	maxToken = 4 << 10
 	// connectWait bounds the wait for a connection, and for the word that a shard
 	// is wanted.
 	connectWait = 10 * time.Second
@@ -49,7 +47,7 @@ type pushTarget struct {
 
 func (p *pushTarget) register(c *cobra.Command, usage string) {
 	p.remoteFlags.register(c, "registry", usage, true)
-	c.Flags().StringVar(&p.token, "token-file", "", "`file` with a bearer token of that registry; default is to sign the requests")
+	c.Flags().StringVar(&p.token, "bearer-file", "", "`file` with the bearer token to show it, or a line \"URL TOKEN\" (default: sign the requests)")
 }
 
 func newPush(env *Env) *cobra.Command {
@@ -182,11 +180,18 @@ func (p *pushing) transport() (http.RoundTripper, error) {
 	if p.to.token == "" {
 		return client.Signed(t, p.signer, p.env.Now), nil
 	}
-	b, err := auditing.ReadBounded(p.to.token, maxToken)
+	text, err := readBearerFile(p.to.token)
 	if err != nil {
-		return nil, fmt.Errorf("--token-file: %w", err)
+		return nil, err
 	}
-	return client.Bearer(t, strings.TrimSpace(string(b))), nil
+	tokens, err := parseTokens(text, p.to.token, []string{p.to.url})
+	if err != nil {
+		return nil, err
+	}
+	if tokens[0] == "" {
+		return nil, fault.New(fault.Invalid, "%s has no token for %s", p.to.token, p.to.url)
+	}
+	return client.Bearer(t, tokens[0]), nil
 }
 
 func (p *pushing) run(ctx context.Context) (*pushResult, error) {

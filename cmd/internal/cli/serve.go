@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -86,8 +87,8 @@ func (o *serveOptions) settings(c *cobra.Command) []config.Setting {
 	for _, f := range []struct{ flag, key, value string }{
 		{"listen", "listen", strings.Join(o.listen, ",")},
 		{"admin", "admin.listen", strings.Join(o.admin, ",")},
-		{"tls-cert", "tls.certFile", o.tlsCert},
-		{"tls-key", "tls.keyFile", o.tlsKey},
+		{"tls-cert", "tls.certFile", here(o.tlsCert)},
+		{"tls-key", "tls.keyFile", here(o.tlsKey)},
 		{"p2p", "p2p.enabled", strconv.FormatBool(o.p2p)},
 		{"p2p-listen", "p2p.listen", strings.Join(o.p2pListen, ",")},
 	} {
@@ -96,6 +97,15 @@ func (o *serveOptions) settings(c *cobra.Command) []config.Setting {
 		}
 	}
 	return append(all, o.writes.settings(c)...)
+}
+
+// here is a file of the command line, which is named from where the command runs:
+// one of the config is named from the home.
+func here(name string) string {
+	if abs, err := filepath.Abs(name); err == nil && name != "" {
+		return abs
+	}
+	return name
 }
 
 func runServe(ctx context.Context, env *Env, flags []config.Setting, opts serveOptions) (err error) {
@@ -122,6 +132,9 @@ func runServe(ctx context.Context, env *Env, flags []config.Setting, opts serveO
 	if !daemon.HasLog(dir) {
 		return noRegistry(dir)
 	}
+	if err := somebodyWrites(cfg.Write); err != nil {
+		return err
+	}
 	env.roomy()
 	o := env.options(cfg)
 	o.Log = env.logger(slog.LevelInfo)
@@ -137,7 +150,7 @@ func runServe(ctx context.Context, env *Env, flags []config.Setting, opts serveO
 	}
 	defer func() { err = joinClose(ctx, err, c) }()
 	if c.Home == nil {
-		return fault.New(fault.Conflict, "another server has this home open")
+		return fault.WithHint(fault.New(fault.Conflict, "another server has this home open"), "other commands work while it runs: they talk to it")
 	}
 	return c.Home.Serve(ctx, func(urls []string) error {
 		for _, u := range urls {

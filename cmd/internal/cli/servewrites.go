@@ -22,7 +22,7 @@ type writeFlags struct {
 
 func (w *writeFlags) register(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&w.mode, "write", "", "take uploads from strangers: open (any key), allowlist (--allow) or token (--tokens)")
+	f.StringVar(&w.mode, "write", "", "`who` may upload: open (any key), allowlist (--allow) or token (--tokens)")
 	f.StringArrayVar(&w.allow, "allow", nil, "`did:key` that may write (repeatable)")
 	f.StringVar(&w.tokens, "tokens", "", "JSON `file` with the hashes of bearer tokens, as \"cairn token\" prints them")
 	f.StringArrayVar(&w.urls, "public-url", nil, "`URL` under which this server is reached, when not by its address (repeatable)")
@@ -57,6 +57,18 @@ func (w *writeFlags) addTokens(c *config.Write) error {
 	}
 	for _, t := range list {
 		c.Tokens = append(c.Tokens, config.Token(t))
+	}
+	return nil
+}
+
+// somebodyWrites refuses a server that says it takes uploads and can take none.
+func somebodyWrites(c config.Write) error {
+	switch {
+	case len(c.Tokens) > 0:
+	case c.Mode == "allowlist" && len(c.Allow) == 0:
+		return fault.WithHint(fault.New(fault.Invalid, "write.mode is allowlist, and no key is on the list"), "--allow did:key:…, or write.allow in config.yaml")
+	case c.Mode == "token":
+		return fault.WithHint(fault.New(fault.Invalid, "write.mode is token, and there is no token"), `"cairn token NAME --tokens FILE" makes one; then --tokens FILE`)
 	}
 	return nil
 }

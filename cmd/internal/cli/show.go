@@ -62,9 +62,15 @@ func describeDataset(w io.Writer, d wire.Dataset) {
 	for _, c := range d.AfterWithdrawal {
 		line("made from", "%s, which was withdrawn before", c)
 	}
-	line("licence", "%s", d.License)
+	if d.Erased != nil {
+		line("erased", "by the operators, entry %d: what its statement says is forgotten here", *d.Erased)
+	} else {
+		line("licence", "%s", d.License)
+	}
 	line("data", "%s", d.Root)
-	line("size", "%s in %s", term.Bytes(d.Bytes), term.Files(d.FileCount))
+	if d.Erased == nil {
+		line("size", "%s in %s", term.Bytes(d.Bytes), term.Files(d.FileCount))
+	}
 	for _, c := range d.Contributors {
 		signed := "signed"
 		if !c.Signed {
@@ -78,7 +84,11 @@ func describeDataset(w io.Writer, d wire.Dataset) {
 	if len(d.Keywords) > 0 {
 		line("keywords", "%s", strings.Join(d.Keywords, ", "))
 	}
-	line("entry", "%d, signed %s by the signer's clock", d.Index, d.IssuedAt)
+	if d.Erased != nil {
+		line("entry", "%d", d.Index)
+	} else {
+		line("entry", "%d, signed %s by the signer's clock", d.Index, d.IssuedAt)
+	}
 	line("statement", "%s", d.Statement)
 	line("manifest", "%s", d.Manifest)
 	line("terms", "%s", d.Terms)

@@ -162,7 +162,11 @@ func runTermsCheck(ctx context.Context, env *Env, o *termsCheckOptions, refs []s
 		return err
 	}
 	if len(out.External) > 0 && !o.strict && !env.json {
-		env.warn("%d external sources have no terms on record, and were not counted; --strict counts them", len(out.External))
+		what := "1 external source has"
+		if n := len(outside(out.External)); n != 1 {
+			what = fmt.Sprintf("%d external sources have", n)
+		}
+		env.warn("%s no terms on record, and is not counted; --strict counts them as unknown", what)
 	}
 	switch out.Verdict {
 	case terms.Review:
@@ -229,6 +233,9 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 	if d := st.Dataset; d != nil {
 		v.Name, v.TermsCID, edges = fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), d.Terms, d.Edges
 		v.Withdrawn = d.Withdrawn != nil
+		for _, x := range d.Contributors {
+			v.Makers = append(v.Makers, string(x.ID))
+		}
 		for _, s := range d.Sources {
 			x := terms.Declared{Rel: s.Rel}
 			if s.Statement.Defined() {
@@ -244,6 +251,9 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 			return nil, err
 		}
 		v.Name, v.TermsCID, edges = fmt.Sprintf("%s/%s@%s", n.Publisher, n.Name, n.Version), n.Terms, n.Edges
+		for _, x := range n.Contributors {
+			v.Makers = append(v.Makers, string(x.ID))
+		}
 	}
 	var paid []string
 	for _, e := range edges {
@@ -263,7 +273,18 @@ func describeCheck(w io.Writer, c *wire.TermsChecked) {
 			kind = "commercial"
 		}
 		fmt.Fprintf(w, "%s, %s: %s\n", d.Question.Use, kind, verdictWords[d.Verdict])
-		for _, x := range d.Works {
+		// What stands against the use comes first: a long list is read from its top.
+		works := slices.Clone(d.Works)
+		slices.SortStableFunc(works, func(a, b terms.WorkVerdict) int {
+			switch {
+			case a.Verdict == b.Verdict:
+				return 0
+			case a.Verdict.Worse(b.Verdict) == a.Verdict:
+				return -1
+			}
+			return 1
+		})
+		for _, x := range works {
 			describeWork(w, x)
 		}
 		for _, f := range d.Findings {

@@ -79,6 +79,10 @@ func (env *Env) private(ctx context.Context, api *client.Client, o *privateOptio
 		if i := strings.LastIndexByte(o.code, '@'); ok {
 			repo, rev = o.code[:i], o.code[i+1:]
 		}
+		if n := len(rev); n != 40 && n != 64 || strings.Trim(rev, "0123456789abcdef") != "" {
+			return fault.WithHint(fault.New(fault.Invalid, "--code %s does not end in @ and a whole revision, 40 or 64 lower-case hex digits", fault.Quote(o.code)),
+				"\"git rev-parse HEAD\" prints it")
+		}
 		r.Code = &manifests.Code{Repo: repo, Rev: rev}
 	}
 	if o.model != "" {

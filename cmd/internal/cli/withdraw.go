@@ -37,6 +37,16 @@ keeps of its revenue goes where its terms say.
 				if err != nil {
 					return nil, err
 				}
+				w, err := c.API.Withdrawals(ctx, n.Statement.Cid)
+				if err != nil {
+					return nil, err
+				}
+				for _, x := range w.Withdrawals {
+					if x.Party == signer.ID() {
+						return nil, fault.WithHint(fault.New(fault.Conflict, "you have withdrawn or flagged it already: statement %s, entry %d", x.Statement, x.Index),
+							"\"cairn impact\" shows what comes from it")
+					}
+				}
 				d := &manifests.Withdraw{Party: signer.ID(), Statement: n.Statement, Reason: reason}
 				if err := env.fresh(ctx, c.API, d); err != nil {
 					return nil, err

@@ -24,9 +24,13 @@ func listenOn(address string, mode fs.FileMode) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, unixPrefix)
 	if !isUnix {
 		ln, err := net.Listen("tcp", address)
+		if bad := new(net.AddrError); errors.As(err, &bad) {
+			return nil, fault.WithHint(fault.New(fault.Invalid, "%s is no address to listen on: %s", fault.Quote(address), bad.Err),
+				"--listen HOST:PORT, such as 127.0.0.1:8411, or unix:PATH; port 0 picks a free one")
+		}
 		if err != nil {
 			return nil, fault.WithHint(fault.New(fault.Conflict, "listening on %s: %w", fault.Quote(address), err),
-				"--listen ADDRESS:PORT; port 0 picks a free one")
+				"--listen HOST:PORT; port 0 picks a free one")
 		}
 		return ln, nil
 	}

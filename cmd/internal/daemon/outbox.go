@@ -39,13 +39,26 @@ func (o Outbox) Remove(statement cid.Cid) error {
 	return err
 }
 
+// Refused reports whether an error of a submission is an answer: trying the same
+// again gives the same, so nothing is kept for later. What a policy denies is
+// refused too: a signed statement must not come up again on the day when the
+// policy changes.
+func Refused(err error) bool {
+	switch fault.Of(err) {
+	case fault.Invalid, fault.Conflict, fault.Unverified, fault.TooLarge, fault.NotFound, fault.Denied, fault.Gone:
+		return true
+	}
+	return false
+}
+
 // Flush submits every envelope in the outbox and removes those that got an
-// answer: a verdict, or a refusal that will not change. It stops at the first
-// error after which trying again later can help.
-func (o Outbox) Flush(ctx context.Context, submit func(context.Context, []byte) error) (finished int, err error) {
+// answer: finished counts those with a verdict, refused has the error of each that
+// is [Refused]. It stops at the first error after which trying again later can
+// help.
+func (o Outbox) Flush(ctx context.Context, submit func(context.Context, []byte) error) (finished int, refused []error, err error) {
 	names, err := filepath.Glob(filepath.Join(o.dir, "*"+envelopeSuffix))
 	if err != nil || len(names) == 0 {
-		return 0, err
+		return 0, nil, err
 	}
 	for _, name := range names {
 		b, err := os.ReadFile(name)
@@ -53,21 +66,23 @@ func (o Outbox) Flush(ctx context.Context, submit func(context.Context, []byte) 
 			continue // its own command has finished it
 		}
 		if err != nil {
-			return finished, err
+			return finished, refused, err
 		}
 		id, err := cid.Decode(strings.TrimSuffix(filepath.Base(name), envelopeSuffix))
 		if err != nil || len(b) > sign.MaxEnvelope {
 			continue // not a file of ours
 		}
-		switch err := submit(ctx, b); fault.Of(err) {
-		case "", fault.Invalid, fault.Conflict, fault.Unverified, fault.TooLarge, fault.NotFound:
-			if err := o.Remove(id); err != nil {
-				return finished, err
-			}
+		switch err := submit(ctx, b); {
+		case err == nil:
 			finished++
+		case Refused(err):
+			refused = append(refused, err)
 		default:
-			return finished, err
+			return finished, refused, err
+		}
+		if err := o.Remove(id); err != nil {
+			return finished, refused, err
 		}
 	}
-	return finished, nil
+	return finished, refused, nil
 }

@@ -51,7 +51,7 @@ type LieError struct {
 }
 
 func (e *LieError) Error() string {
-	return fmt.Sprintf("%s sent wrong bytes for %s (%d, with the SHA-256 %x)", e.Source, e.CID, e.Bytes, e.SHA256)
+	return fmt.Sprintf("%s sent wrong bytes for %s: %d bytes with the SHA-256 %x", e.Source, e.CID, e.Bytes, e.SHA256)
 }
 
 func (e *LieError) Unwrap() error { return fault.Unverified }
