@@ -34,7 +34,7 @@ func (s *Server) verifySketch(ctx context.Context, one *session, p *registry.Par
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	c, err := s.closure(ctx, one)
+	c, err := s.closure(ctx, one, spaceOf(p.Statement))
 	if err != nil {
 		return err
 	}
