@@ -15,9 +15,11 @@ const (
 	// holds what a walk does, and a few MiB.
 	sketches = 1
 	// sketchTime and sketchRate bound the time that takes: 30 s, and a second for
-	// each 32 MiB of files. A few MiB of gzip can hold a hundred times as much.
+	// each 4 MiB of different blocks. JSON lines are read at some 140 MB/s, so files
+	// may hold thirty times their bytes, packed or by repeating themselves; bombs
+	// hold more.
 	sketchTime = 30 * time.Second
-	sketchRate = 32 << 20
+	sketchRate = 4 << 20
 )
 
 // verifySketch makes the sketch and the fingerprint of a dataset again, from the
@@ -47,7 +49,7 @@ func (s *Server) verifySketch(ctx context.Context, one *session, p *registry.Par
 	if err != nil {
 		return err
 	}
-	timed, cancel := context.WithTimeout(ctx, s.patience(sketchTime+time.Duration(min(d.Dataset.Bytes/sketchRate, 1<<20))*time.Second))
+	timed, cancel := context.WithTimeout(ctx, s.patience(sketchTime+time.Duration(one.rec.Open.TotalBytes/sketchRate)*time.Second))
 	defer cancel()
 	err = records.VerifySketch(timed, c, m)
 	if err != nil && timed.Err() != nil && ctx.Err() == nil {
