@@ -47,7 +47,7 @@ func (h *Home) gatewayOptions() (gateway.Options, error) {
 	if err := h.openAuth(); err != nil {
 		return o, err
 	}
-	o.Front.Auth = func(next http.Handler) http.Handler { return h.auth.Middleware(h.access.Middleware(next)) }
+	o.Front.Auth = h.known
 	o.Front.Caller = callerName
 	if c.Gateway.Denylist != "" {
 		o.Denylist = inHome(h.Dir, c.Gateway.Denylist)
@@ -145,7 +145,7 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 		return err
 	}
 	defer os.Remove(SocketPath(h.Dir))
-	if h.writes() || len(h.store.Terms()) > 0 {
+	if h.asks() {
 		// Nobody is told the address while signatures made now are refused.
 		if err := pause(ctx, time.Until(h.auth.Begins())); err != nil {
 			return nil // told to stop before it began

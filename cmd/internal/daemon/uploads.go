@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -67,6 +68,22 @@ func (h *Home) openAuth() error {
 	}
 	h.auth, err = auth.New(auth.Options{Policy: p, URLs: h.Config.Write.URLs, Issued: h.access.Issued, Log: h.Log})
 	return err
+}
+
+// asks reports whether it matters here who sends a request.
+func (h *Home) asks() bool { return h.writes() || len(h.Config.Write.Tokens) > 0 || h.store.Gated() }
+
+// known finds out who sends a request, and opens what they may read. Where everybody
+// may do the same, nobody is asked: some clients send tokens that are for others.
+func (h *Home) known(next http.Handler) http.Handler {
+	asked := h.auth.Middleware(h.access.Middleware(next))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.asks() {
+			asked.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // callerName is how a caller is counted and logged: by the key, or the name of

@@ -168,6 +168,13 @@ func (s *Store) Terms() []cid.Cid {
 	return out
 }
 
+// Gated reports whether there is any gated space.
+func (s *Store) Gated() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.spaces) > 0
+}
+
 // use opens the space of terms, if it is closed, and keeps it open until release
 // is called. A space that is not there is made when create is set, else ok is false.
 func (s *Store) use(terms cid.Cid, create bool) (sp *space, ok bool, err error) {
