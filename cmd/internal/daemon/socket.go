@@ -13,7 +13,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry/gateway"
 )
@@ -61,7 +60,7 @@ func (l lazyStore) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.Block(spaces.WithAll(ctx), c)
+	return s.All().Block(ctx, c)
 }
 
 func (l lazyStore) Size(ctx context.Context, c cid.Cid) (uint64, error) {
@@ -69,7 +68,7 @@ func (l lazyStore) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.Size(spaces.WithAll(ctx), c)
+	return s.All().Size(ctx, c)
 }
 
 // maxSocketPath is what every system takes as the path of a socket.

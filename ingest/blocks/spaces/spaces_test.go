@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
+	block "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	mh "github.com/multiformats/go-multihash"
 
@@ -95,17 +98,19 @@ func TestReadersSeeWhatTheyMay(t *testing.T) {
 			{"two, both opened", with(t, terms(1), terms(2)), two, true},
 			{"two, another opened", with(t, terms(3)), two, false},
 			{"two, everything opened", spaces.WithAll(t.Context()), two, true},
+			{"one, everything closed again", spaces.Public(spaces.WithAll(with(t, terms(1)))), one, false},
 		} {
 			_, blockErr := s.Block(c.ctx, c.block)
 			_, sizeErr := s.Size(c.ctx, c.block)
 			has, hasErr := s.Has(c.ctx, c.block)
 			_, getErr := s.Get(c.ctx, c.block)
 			_, getSizeErr := s.GetSize(c.ctx, c.block)
+			_, _, openErr := s.OpenBlock(c.ctx, c.block)
 			viewErr := s.View(c.ctx, c.block, func([]byte) error { return nil })
 			if hasErr != nil || has != c.want {
 				t.Errorf("%s: has %t, %v", c.name, has, hasErr)
 			}
-			for way, err := range map[string]error{"Block": blockErr, "Size": sizeErr, "Get": getErr, "GetSize": getSizeErr, "View": viewErr} {
+			for way, err := range map[string]error{"Block": blockErr, "Size": sizeErr, "Get": getErr, "GetSize": getSizeErr, "View": viewErr, "OpenBlock": openErr} {
 				if c.want && err != nil || !c.want && !errors.Is(err, fault.NotFound) {
 					t.Errorf("%s, by %s: %v", c.name, way, err)
 				}
@@ -141,6 +146,53 @@ func TestReadersSeeWhatTheyMay(t *testing.T) {
 	s = open(t, dir)
 	defer s.Close()
 	check(s)
+}
+
+// TestOpenBlock: a reader of a gated block holds nothing open, and goes on when its
+// space was closed in between.
+func TestOpenBlock(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	text := strings.Repeat("0123456789abcdef", 10<<10)
+	c := put(t, s, terms(0), text)
+	r, size, err := s.OpenBlock(with(t, terms(0)), c)
+	if err != nil || size != int64(len(text)) {
+		t.Fatalf("%d bytes, %v", size, err)
+	}
+	for i := range 20 { // more than are kept open
+		put(t, s, terms(i+1), "x")
+	}
+	b, err := io.ReadAll(io.NewSectionReader(r, 0, size))
+	if err != nil || string(b) != text {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if n, bytes, err := s.GatedUsage(); err != nil || n != 21 || bytes < size || !s.Gated() {
+		t.Errorf("%d spaces of %d bytes, %v", n, bytes, err)
+	}
+	if _, err := s.All().Size(t.Context(), c); err != nil {
+		t.Errorf("the reader of all spaces: %v", err)
+	}
+}
+
+func TestRecordsIntoASpace(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	for _, space := range []cid.Cid{cid.Undef, terms(1)} {
+		c, data := raw("document for " + space.String())
+		b, err := block.NewBlockWithCid(data, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PutRecordsIn(t.Context(), space, b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Block(t.Context(), c); space.Defined() == (err == nil) {
+			t.Errorf("the document for %s by a stranger: %v", space, err)
+		}
+		if _, err := s.Block(with(t, terms(1)), c); err != nil {
+			t.Errorf("the document for %s: %v", space, err)
+		}
+	}
 }
 
 func TestAdoptIntoASpace(t *testing.T) {

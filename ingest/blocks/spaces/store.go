@@ -191,8 +191,8 @@ func (s *Store) CheckAll(ctx context.Context, progress func(done, total int64), 
 	return sum, err
 }
 
-// All reads every space, whatever the context of a read opens: for who asks on
-// behalf of the owner, and gives out no bytes.
+// All reads every space, whatever the context of a read opens: for the owner of the
+// home, and for who decides by other means to whom a block is given.
 func (s *Store) All() blocks.Reader { return all{s} }
 
 type all struct{ s *Store }
