@@ -139,18 +139,20 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 	if peer != nil {
 		defer peer.Close()
 	}
+	if h.asks() {
+		// Nobody can connect while signatures made now are refused: who tries signs
+		// again, and is not told that the key is wrong.
+		if err := pause(ctx, time.Until(h.auth.Begins())); err != nil {
+			return nil // told to stop before it began
+		}
+	}
+
 	var s server
 	defer s.close()
 	if err := s.open(h); err != nil {
 		return err
 	}
 	defer os.Remove(SocketPath(h.Dir))
-	if h.asks() {
-		// Nobody is told the address while signatures made now are refused.
-		if err := pause(ctx, time.Until(h.auth.Begins())); err != nil {
-			return nil // told to stop before it began
-		}
-	}
 
 	// Three ends: ctx tells that it is time, public stops the strangers'
 	// listeners, inside those of operators and owner.
