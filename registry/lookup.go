@@ -32,6 +32,16 @@ func (r *Registry) Envelope(ctx context.Context, statement cid.Cid) ([]byte, err
 	return r.cfg.Blocks.Block(ctx, st.Envelope.Cid)
 }
 
+// Revoked reports whether a key was revoked, as far as the index has read the log.
+// It is for the door: whether an entry's signers could sign is judged at its index.
+func (r *Registry) Revoked(id sign.KeyID) (revoked bool, err error) {
+	err = r.View(func(s *index.Snapshot) error {
+		revoked, err = s.Revoked(id)
+		return err
+	})
+	return revoked, err
+}
+
 // Document returns a manifest or terms document by its CID, as the store has it.
 func (r *Registry) Document(ctx context.Context, c cid.Cid) ([]byte, error) {
 	if c.Prefix().Codec != cid.DagJSON {

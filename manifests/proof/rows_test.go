@@ -50,6 +50,10 @@ func TestLeafLimit(t *testing.T) {
 	if _, err := proof.DecodeLeaf(b); fault.Of(err) != fault.Invalid {
 		t.Errorf("a leaf of one byte more: %v, want invalid", err)
 	}
+	// It is measured before it is read.
+	if _, err := proof.DecodeLeaf(bytes.Repeat([]byte("x"), proof.MaxLeaf+1)); fault.Of(err) != fault.Invalid || !strings.Contains(err.Error(), "the limit") {
+		t.Errorf("bytes that are no leaf: %v", err)
+	}
 	if _, err := l.Encode(); fault.Of(err) != fault.TooLarge {
 		t.Errorf("a leaf of one byte more is written: %v", err)
 	}

@@ -100,7 +100,8 @@ func (a *Access) Close() error { return a.tokens.close() }
 
 // Opened returns the terms whose spaces id opens: those that it accepted, or may
 // fetch for somebody, and those under which nobody has data here but itself, as the
-// publisher or a contributor of each version. At most 224 are returned.
+// publisher or a contributor of each version. At most 224 are returned; none for a
+// key that was revoked.
 func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	applied := a.o.Registry.Status().Applied
 	a.mu.Lock()
@@ -118,6 +119,9 @@ func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	}
 	err := a.o.Registry.View(func(s *index.Snapshot) error {
 		applied = s.Applied()
+		if gone, err := s.Revoked(id); gone || err != nil {
+			return err
+		}
 		own, err := a.own(s)
 		if err != nil {
 			return err
@@ -238,6 +242,9 @@ func (a *Access) open(ctx context.Context) (context.Context, error) {
 	id := a.key(c)
 	if id == "" {
 		return ctx, nil
+	}
+	if gone, err := a.o.Registry.Revoked(id); gone || err != nil {
+		return ctx, err
 	}
 	ctx = context.WithValue(ctx, whoKey{}, id)
 	terms, err := a.Opened(id)

@@ -142,20 +142,25 @@ type Options struct {
 	// Issued finds a caller by the hash of a token that the policy does not list;
 	// nil: there are no others.
 	Issued func(sum [sha256.Size]byte) (Caller, bool)
-	Now    func() time.Time // default time.Now
-	Log    *slog.Logger     // default: nothing is logged
+	// Revoked says whether a key was revoked: its callers' credentials, and the
+	// tokens that are bound to it, do not hold from then on. An error is the answer.
+	// nil: no key was.
+	Revoked func(id sign.KeyID) (bool, error)
+	Now     func() time.Time // default time.Now
+	Log     *slog.Logger     // default: nothing is logged
 }
 
 // An Auth checks credentials. It is safe for concurrent use.
 type Auth struct {
-	policy Policy
-	hashes [][]byte
-	urls   []*url.URL
-	issued func(sum [sha256.Size]byte) (Caller, bool)
-	now    func() time.Time
-	start  time.Time // whole seconds; what was signed before is refused
-	log    *slog.Logger
-	nonces nonces
+	policy  Policy
+	hashes  [][]byte
+	urls    []*url.URL
+	issued  func(sum [sha256.Size]byte) (Caller, bool)
+	revoked func(id sign.KeyID) (bool, error)
+	now     func() time.Time
+	start   time.Time // whole seconds; what was signed before is refused
+	log     *slog.Logger
+	nonces  nonces
 }
 
 // New returns an Auth. A policy that is not valid is fault.Invalid.
@@ -163,7 +168,7 @@ func New(o Options) (*Auth, error) {
 	if err := o.Policy.Valid(); err != nil {
 		return nil, err
 	}
-	a := &Auth{policy: o.Policy, issued: o.Issued, now: o.Now, log: o.Log}
+	a := &Auth{policy: o.Policy, issued: o.Issued, revoked: o.Revoked, now: o.Now, log: o.Log}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -205,6 +210,16 @@ func (a *Auth) Middleware(next http.Handler) http.Handler {
 		// and must find the one that it knows.
 		r = r.WithContext(r.Context())
 		c, known, err := a.caller(r)
+		if err == nil && c.Key != "" && a.revoked != nil {
+			gone, failed := a.revoked(c.Key)
+			if failed != nil {
+				api.Problem(w, r, a.log, failed)
+				return
+			}
+			if gone {
+				err = fault.New(fault.Unauthenticated, "%s was revoked", c.Key)
+			}
+		}
 		if err != nil {
 			if errors.Is(err, fault.Busy) {
 				api.Problem(w, r, a.log, err)

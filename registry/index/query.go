@@ -52,6 +52,16 @@ func (s *Snapshot) Fold() (fold.View, error) {
 	return v, nil
 }
 
+// Revoked reports whether a key was revoked.
+func (s *Snapshot) Revoked(id sign.KeyID) (bool, error) {
+	v, err := s.Fold()
+	if err != nil {
+		return false, err
+	}
+	k, ok, err := v.Key(id)
+	return ok && k.Revoked, err
+}
+
 // Entry returns the log entry at index i.
 func (s *Snapshot) Entry(i uint64) (Entry, error) {
 	if i >= s.applied {
