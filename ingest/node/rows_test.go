@@ -202,6 +202,9 @@ func TestStreamFlood(t *testing.T) {
 	s := rude(t, ed25519Key(t))
 	heap, goroutines := held()
 	const flood, perPeer = 10_000, 64
+	// Two limits come to about the same: streams of a peer, and the memory of their
+	// windows, 256 KiB each of 16 MiB. That of one protocol must not be the third.
+	spoken := []string{bitswapID, "/ipfs/bitswap/1.1.0", "/ipfs/bitswap/1.0.0", "/ipfs/bitswap"}
 	var tried, opened atomic.Int64
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 	defer cancel()
@@ -214,8 +217,12 @@ func TestStreamFlood(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() {
-				for !conn.IsClosed() && tried.Add(1) <= flood {
-					if _, err := speak(ctx, conn, bitswapID); err == nil {
+				for !conn.IsClosed() {
+					n := tried.Add(1)
+					if n > flood {
+						return
+					}
+					if _, err := speak(ctx, conn, spoken[n%int64(len(spoken))]); err == nil {
 						opened.Add(1)
 						open.Add(1) // it is kept, and says nothing
 					}
