@@ -23,6 +23,7 @@ func ReadFile(ctx context.Context, b Blocks, c cid.Cid, fn func(p []byte) error)
 // ReadRange is [ReadFile] for n bytes from off on; what lies behind the file's
 // end is left out. Only blocks of the range are read.
 func ReadRange(ctx context.Context, b Blocks, c cid.Cid, off, n uint64, fn func(p []byte) error) error {
+	n = min(n, ^uint64(0)-off) // no file ends behind that
 	r := &reader{walker{ctx: ctx, b: b, l: Limits{}.withDefaults()}, off, n, fn}
 	_, err := r.read(c, 0, 0, nil)
 	return err
@@ -37,7 +38,7 @@ type reader struct {
 // read handles the node c whose first byte stands at pos; want is its claimed
 // size. It returns the node's size.
 func (r *reader) read(c cid.Cid, pos uint64, depth int, want *uint64) (uint64, error) {
-	if depth > r.l.Depth {
+	if depth > r.l.Depth && c.Prefix().Codec != cid.Raw { // a raw leaf is no node
 		return 0, fault.New(fault.TooLarge, "a file of nodes more than %d deep", r.l.Depth)
 	}
 	n, _, err := r.node(c)
@@ -71,9 +72,6 @@ func (r *reader) read(c cid.Cid, pos uint64, depth int, want *uint64) (uint64, e
 // hand gives fn the part of p, which stands at pos, that lies in the range.
 func (r *reader) hand(p []byte, pos uint64) error {
 	end := r.off + r.n
-	if end < r.off {
-		end = 1<<64 - 1
-	}
 	if pos >= end || pos+uint64(len(p)) <= r.off {
 		return nil
 	}
