@@ -3,6 +3,7 @@ package unixfs
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -98,7 +99,8 @@ func Data(c cid.Cid, block []byte) ([]byte, error) {
 }
 
 // Links returns the CIDs that a block names: those of a dag-pb node, those of a
-// DAG-JSON document ({"/":…}), none of a raw block; always in the same order.
+// DAG-JSON document ({"/":…}), none of a raw block; always in the same order. What is malformed is
+// fault.Invalid, with the CID.
 func Links(c cid.Cid, block []byte) ([]cid.Cid, error) {
 	switch c.Prefix().Codec {
 	case cid.Raw:
@@ -114,18 +116,26 @@ func Links(c cid.Cid, block []byte) ([]cid.Cid, error) {
 		}
 		return out, nil
 	case cid.DagJSON:
-		if err := cjson.Check(block); err != nil {
-			return nil, err
+		out, err := documentLinks(block)
+		if err != nil {
+			return nil, fmt.Errorf("block %s: %w", c, err)
 		}
-		var v any
-		if err := json.Unmarshal(block, &v); err != nil {
-			return nil, fault.Mark(fault.Invalid, err)
-		}
-		var out []cid.Cid
-		err := jsonLinks(v, &out)
-		return out, err
+		return out, nil
 	}
 	return nil, fault.New(fault.Invalid, "block %s: codec 0x%x is not read here", c, c.Prefix().Codec)
+}
+
+func documentLinks(block []byte) ([]cid.Cid, error) {
+	if err := cjson.Check(block); err != nil {
+		return nil, err
+	}
+	var v any
+	if err := json.Unmarshal(block, &v); err != nil {
+		return nil, fault.Mark(fault.Invalid, err)
+	}
+	var out []cid.Cid
+	err := jsonLinks(v, &out)
+	return out, err
 }
 
 func jsonLinks(v any, out *[]cid.Cid) error {

@@ -232,6 +232,19 @@ func TestBadBlocks(t *testing.T) {
 	}
 }
 
+// TestBadDocuments: a DAG-JSON block is its own canonical form, and the refusal
+// names it.
+func TestBadDocuments(t *testing.T) {
+	for _, text := range []string{`{"b":1,"a":2}`, `{"a": 1}`, `{"a":1,"a":2}`, "{}\n", `{"/":"bafkqaaa"}`, `[{"/":"x"}]`, "x", "", strings.Repeat("[", 1000) + strings.Repeat("]", 1000)} {
+		c := cjson.JSONCID([]byte(text))
+		_, err := unixfs.Links(c, []byte(text))
+		expect(t, text, err, fault.Invalid)
+		if err != nil && !strings.Contains(err.Error(), c.String()) {
+			t.Errorf("%s: %v does not name %s", text, err, c)
+		}
+	}
+}
+
 // TestGoodNeighbours: what lies next to the faults is taken, so that the rows
 // above are refused for what they say.
 func TestGoodNeighbours(t *testing.T) {
