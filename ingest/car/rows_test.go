@@ -120,6 +120,25 @@ func TestCARv2Windows(t *testing.T) {
 			t.Errorf("%s, as a stream: %v", name, err)
 		}
 	}
+	// Without an index, and with the data so early that it overlaps the header.
+	whole := bytes.Clone(v2.Bytes()[:off+size])
+	early := append(bytes.Clone(whole[:43]), v1...)
+	binary.LittleEndian.PutUint64(early[offAt:], 43)
+	long := bytes.Clone(whole)
+	binary.LittleEndian.PutUint64(long[sizeAt:], size+1)
+	for name, c := range map[string]struct {
+		b    []byte
+		want fault.Code
+	}{
+		"no index":                       {whole, ""},
+		"no index, a byte more than all": {long, fault.Invalid},
+		"data in the header":             {early, fault.Invalid},
+	} {
+		_, _, err := car.ImportFile(t.Context(), bytes.NewReader(c.b), int64(len(c.b)), make(store), nil)
+		if c.want == "" && err != nil || c.want != "" && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
 	pragma := v2.Bytes()[:11]
 	if _, _, err := car.ImportFile(t.Context(), bytes.NewReader(pragma), 11, make(store), nil); !errors.Is(err, fault.Invalid) {
 		t.Errorf("the pragma alone: %v", err)
