@@ -52,7 +52,7 @@ type Entry struct {
 
 // Limits bound a walk. A zero member means its default.
 type Limits struct {
-	Depth     int    // nodes of one file or HAMT below each other; default 32
+	Depth     int    // nodes of one file or HAMT below each other, raw leaves not counted; default 32
 	PathDepth int    // directories below each other; default 64
 	Entries   uint64 // paths; default 2^32
 	Nodes     uint64 // structure blocks read; default 2^32
