@@ -3,6 +3,7 @@ package unixfs
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -23,6 +24,7 @@ func ReadFile(ctx context.Context, b Blocks, c cid.Cid, fn func(p []byte) error)
 // ReadRange is [ReadFile] for n bytes from off on; what lies behind the file's
 // end is left out. Only blocks of the range are read.
 func ReadRange(ctx context.Context, b Blocks, c cid.Cid, off, n uint64, fn func(p []byte) error) error {
+	n = min(n, ^uint64(0)-off) // no file ends behind that
 	r := &reader{walker{ctx: ctx, b: b, l: Limits{}.withDefaults()}, off, n, fn}
 	_, err := r.read(c, 0, 0, nil)
 	return err
@@ -37,7 +39,7 @@ type reader struct {
 // read handles the node c whose first byte stands at pos; want is its claimed
 // size. It returns the node's size.
 func (r *reader) read(c cid.Cid, pos uint64, depth int, want *uint64) (uint64, error) {
-	if depth > r.l.Depth {
+	if depth > r.l.Depth && c.Prefix().Codec != cid.Raw { // a raw leaf is no node
 		return 0, fault.New(fault.TooLarge, "a file of nodes more than %d deep", r.l.Depth)
 	}
 	n, _, err := r.node(c)
@@ -71,9 +73,6 @@ func (r *reader) read(c cid.Cid, pos uint64, depth int, want *uint64) (uint64, e
 // hand gives fn the part of p, which stands at pos, that lies in the range.
 func (r *reader) hand(p []byte, pos uint64) error {
 	end := r.off + r.n
-	if end < r.off {
-		end = 1<<64 - 1
-	}
 	if pos >= end || pos+uint64(len(p)) <= r.off {
 		return nil
 	}
@@ -100,7 +99,8 @@ func Data(c cid.Cid, block []byte) ([]byte, error) {
 }
 
 // Links returns the CIDs that a block names: those of a dag-pb node, those of a
-// DAG-JSON document ({"/":…}), none of a raw block; always in the same order.
+// DAG-JSON document ({"/":…}), none of a raw block; always in the same order. What is malformed is
+// fault.Invalid, with the CID.
 func Links(c cid.Cid, block []byte) ([]cid.Cid, error) {
 	switch c.Prefix().Codec {
 	case cid.Raw:
@@ -116,18 +116,26 @@ func Links(c cid.Cid, block []byte) ([]cid.Cid, error) {
 		}
 		return out, nil
 	case cid.DagJSON:
-		if err := cjson.Check(block); err != nil {
-			return nil, err
+		out, err := documentLinks(block)
+		if err != nil {
+			return nil, fmt.Errorf("block %s: %w", c, err)
 		}
-		var v any
-		if err := json.Unmarshal(block, &v); err != nil {
-			return nil, fault.Mark(fault.Invalid, err)
-		}
-		var out []cid.Cid
-		err := jsonLinks(v, &out)
-		return out, err
+		return out, nil
 	}
 	return nil, fault.New(fault.Invalid, "block %s: codec 0x%x is not read here", c, c.Prefix().Codec)
+}
+
+func documentLinks(block []byte) ([]cid.Cid, error) {
+	if err := cjson.Check(block); err != nil {
+		return nil, err
+	}
+	var v any
+	if err := json.Unmarshal(block, &v); err != nil {
+		return nil, fault.Mark(fault.Invalid, err)
+	}
+	var out []cid.Cid
+	err := jsonLinks(v, &out)
+	return out, err
 }
 
 func jsonLinks(v any, out *[]cid.Cid) error {

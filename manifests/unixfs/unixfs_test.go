@@ -410,6 +410,9 @@ func FuzzLinks(f *testing.F) {
 	f.Add(x.RawData())
 	f.Add(m.dir(f, map[string]ipld.Node{"a": x, "b": x}, true).RawData())
 	f.Add(m.dir(f, map[string]ipld.Node{"a": x}, false).RawData())
+	for _, block := range badBlocks() {
+		f.Add(block)
+	}
 	h, err := mh.Sum(nil, mh.SHA2_256, -1)
 	if err != nil {
 		f.Fatal(err)

@@ -52,7 +52,7 @@ type Entry struct {
 
 // Limits bound a walk. A zero member means its default.
 type Limits struct {
-	Depth     int    // nodes of one file or HAMT below each other; default 32
+	Depth     int    // nodes of one file or HAMT below each other, raw leaves not counted; default 32
 	PathDepth int    // directories below each other; default 64
 	Entries   uint64 // paths; default 2^32
 	Nodes     uint64 // structure blocks read; default 2^32
@@ -116,6 +116,7 @@ type walker struct {
 type measured struct {
 	bytes      uint64
 	cumulative uint64
+	height     int // nodes below; −1 for a raw leaf, which is no node
 }
 
 // Walk visits every path below root in canonical order: depth first, the names
@@ -233,15 +234,16 @@ func (w *walker) node(c cid.Cid) (n *node, size uint64, err error) {
 }
 
 // measure computes the bytes of a file and the cumulative size of its blocks,
-// and compares every claim on the way.
+// and compares every claim on the way. n may be nil for a file that is in sizes.
 func (w *walker) measure(c cid.Cid, n *node, size uint64, depth int) (measured, error) {
-	if m, ok := w.sizes[c]; ok {
-		return m, nil
-	}
-	if depth > w.l.Depth {
+	m, known := w.sizes[c]
+	if depth+m.height > w.l.Depth {
 		return measured{}, fault.New(fault.TooLarge, "a file of nodes more than %d deep", w.l.Depth)
 	}
-	m := measured{bytes: uint64(len(n.data)), cumulative: size}
+	if known {
+		return m, nil
+	}
+	m = measured{bytes: uint64(len(n.data)), cumulative: size}
 	for i, l := range n.links {
 		var child measured
 		if l.cid.Prefix().Codec == cid.Raw {
@@ -249,16 +251,18 @@ func (w *walker) measure(c cid.Cid, n *node, size uint64, depth int) (measured, 
 			if err != nil {
 				return m, err
 			}
-			child = measured{s, s}
-		} else if known, ok := w.sizes[l.cid]; ok {
-			child = known
+			child = measured{s, s, -1}
 		} else {
-			cn, csize, err := w.node(l.cid)
-			if err != nil {
-				return m, err
-			}
-			if cn.kind != typeFile && cn.kind != typeRaw {
-				return m, fault.New(fault.Invalid, "block %s: a file that holds something else", c)
+			var cn *node
+			var csize uint64
+			var err error
+			if _, known := w.sizes[l.cid]; !known {
+				if cn, csize, err = w.node(l.cid); err != nil {
+					return m, err
+				}
+				if cn.kind != typeFile && cn.kind != typeRaw {
+					return m, fault.New(fault.Invalid, "block %s: a file that holds something else", c)
+				}
 			}
 			if child, err = w.measure(l.cid, cn, csize, depth+1); err != nil {
 				return m, err
@@ -270,6 +274,7 @@ func (w *walker) measure(c cid.Cid, n *node, size uint64, depth int) (measured, 
 		if child.cumulative != l.tsize {
 			return m, fault.New(fault.Invalid, "block %s: link %d claims a cumulative size of %d, it is %d", c, i, l.tsize, child.cumulative)
 		}
+		m.height = max(m.height, child.height+1)
 		var c1, c2 uint64
 		m.bytes, c1 = bits.Add64(m.bytes, child.bytes, 0)
 		m.cumulative, c2 = bits.Add64(m.cumulative, child.cumulative, 0)
@@ -303,9 +308,6 @@ func (w *walker) directory(path string, n *node, size uint64, depth int) (uint64
 	if prefix != "" {
 		prefix += "/"
 	}
-	if len(prefix) > MaxPath {
-		return 0, at(path, fault.New(fault.TooLarge, "a path of more than %d bytes", MaxPath))
-	}
 	total := size
 	for i, l := range entries {
 		if err := CheckName(l.name); err != nil {
@@ -338,7 +340,10 @@ func (w *walker) directory(path string, n *node, size uint64, depth int) (uint64
 		if err != nil {
 			return 0, at(path, err)
 		}
-		total += extra
+		var carry uint64
+		if total, carry = bits.Add64(total, extra, 0); carry != 0 {
+			return 0, at(path, fault.New(fault.TooLarge, "sizes overflow"))
+		}
 	}
 	return total, nil
 }
@@ -348,7 +353,7 @@ func (w *walker) directory(path string, n *node, size uint64, depth int) (uint64
 func (w *walker) shards(n *node, path uint64, level int) ([]link, error) {
 	width := n.prefixLen()
 	wbits := bits.Len64(n.fanout - 1)
-	if level*wbits >= 64 || level > w.l.Depth {
+	if (level+1)*wbits > 64 || level > w.l.Depth { // no name has a place here
 		return nil, fault.New(fault.Invalid, "a HAMT deeper than its hash")
 	}
 	var out []link

@@ -88,6 +88,7 @@ func badCARs(root cid.Cid) []badCAR {
 		{"other bytes than the hash", concat(head, section(id, append([]byte("x"), data[1:]...))), 422},
 		{"an identity CID", concat(head, section(identity, data)), 422},
 		{"an identity CID of other bytes", concat(head, section(identity, concat([]byte("other"), pad))), 422},
+		{"an identity CID of 1 MiB", concat(head, section(concat([]byte{1, 0x55, 0}, binary.AppendUvarint(nil, 1<<20), huge[:1<<20]), nil)), 422},
 		{"murmur3", concat(head, section(append([]byte{1, 0x55, 0x22, 8}, digest[:8]...), concat(data, pad))), 422},
 		{"sha1", concat(head, section(append([]byte{1, 0x55, 0x11, 20}, digest[:20]...), data)), 422},
 		{"sha2-256 cut to 4 bytes", concat(head, section(append([]byte{1, 0x55, 0x12, 4}, digest[:4]...), concat(data, pad))), 422},
