@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -64,16 +65,29 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c auth.Caller) err
 	s.touch(one)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(one.ctx, func() {
+	woken := make(chan struct{})
+	stop := context.AfterFunc(one.ctx, func() {
+		defer close(woken)
 		cancel()
 		http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // wakes a read that waits
-	})()
+	})
+	// Before anything is answered: a deadline is the connection's, and a read that it
+	// wakes behind the body ends every later request on it. So there is none.
+	settle := sync.OnceFunc(func() {
+		if !stop() {
+			<-woken
+			http.NewResponseController(w).SetReadDeadline(time.Time{})
+			w.Header().Set("Connection", "close")
+		}
+	})
+	defer settle()
 	if err := s.receive(ctx, one, sum, size, s.paced(w, r, r.Body)); err != nil {
 		if one.ctx.Err() != nil {
 			return errNoSession
 		}
 		return err
 	}
+	settle()
 	s.touch(one)
 	s.log.InfoContext(r.Context(), "shard received", "session", one.rec.ID, "shard", sum, "bytes", size)
 	w.WriteHeader(http.StatusNoContent)
