@@ -270,7 +270,7 @@ func TestTokensAreBounded(t *testing.T) {
 // are open, and no request fails.
 func TestE2ERightsAreBounded(t *testing.T) {
 	if os.Getenv("CAIRN_BIG") == "" {
-		t.Skip("makes 230 spaces: CAIRN_BIG=1 runs it")
+		t.Skip("NOT RUN: 230 gated spaces (set CAIRN_BIG=1; the gate does)")
 	}
 	s := newSite(t)
 	var all []cid.Cid
