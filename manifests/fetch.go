@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -14,8 +15,8 @@ import (
 // statement: a log rejects it as unknown-kind.
 const FetchType = TypeBase + "fetch/v1"
 
-// maxRanges bounds the byte ranges of one fetch record.
-const maxRanges = 1024
+// MaxFetchRanges bounds the byte ranges of one fetch record.
+const MaxFetchRanges = 1024
 
 // A FetchRecord is a gateway's word that somebody fetched data: a download
 // receipt. It is a DSSE envelope around an in-toto statement, kept by whoever
@@ -27,8 +28,10 @@ type FetchRecord struct {
 	Root      cjson.CID `json:"root"`  // of the data
 	Bytes     int64     `json:"bytes"` // sent, of file contents
 	// CoveragePpm is the part of the data's bytes that was sent at least once.
-	CoveragePpm int64        `json:"coveragePpm"`
-	Ranges      []FetchRange `json:"ranges,omitempty"` // what was sent of which files; absent for all
+	CoveragePpm int64 `json:"coveragePpm"`
+	// Ranges are what was sent of which files, in the order of the tree; absent for
+	// all. Where there are more than fit, they are the longest: CoveragePpm has all.
+	Ranges []FetchRange `json:"ranges,omitempty"`
 	// Fetcher is the key that proved itself to the gateway; "" for nobody.
 	Fetcher sign.KeyID `json:"fetcher,omitempty"`
 	Terms   cjson.CID  `json:"terms,omitzero"` // the terms document in force, as it was accepted
@@ -38,11 +41,28 @@ type FetchRecord struct {
 	FetchedTo   string `json:"fetchedTo"`
 }
 
-// A FetchRange is bytes of a file that were sent.
+// A FetchRange is bytes of a file that were sent. Path is "" where the data are a
+// single file.
 type FetchRange struct {
-	Path   string `json:"path"`
+	Path   string `json:"path,omitempty"`
 	Offset int64  `json:"offset,omitempty"`
 	Length int64  `json:"length"`
+}
+
+// Validate reports everything that is wrong with r: a path that no record can hold,
+// for example.
+func (r FetchRange) Validate() error {
+	var p field.Problems
+	r.check(&p, "range")
+	return p.Err()
+}
+
+func (r FetchRange) check(p *field.Problems, at string) {
+	if r.Path != "" {
+		p.Add(checkPath(r.Path), "%s.path", at)
+	}
+	p.Add(field.Count(r.Offset), "%s.offset", at)
+	p.Add(field.Count(r.Length), "%s.length", at)
 }
 
 // fetchStatement is the in-toto statement around a fetch record.
@@ -62,11 +82,8 @@ func (f *FetchRecord) Validate() error {
 	p.Add(field.DataCID(f.Root.Cid), "root")
 	p.Add(field.Count(f.Bytes), "bytes")
 	p.Add(field.Ppm(f.CoveragePpm), "coveragePpm")
-	for i := range p.List("ranges", len(f.Ranges), maxRanges) {
-		r := f.Ranges[i]
-		p.Add(checkPath(r.Path), "ranges[%d].path", i)
-		p.Add(field.Count(r.Offset), "ranges[%d].offset", i)
-		p.Add(field.Count(r.Length), "ranges[%d].length", i)
+	for i := range p.List("ranges", len(f.Ranges), MaxFetchRanges) {
+		f.Ranges[i].check(&p, fmt.Sprintf("ranges[%d]", i))
 	}
 	if f.Fetcher != "" {
 		p.Add(field.KeyID(f.Fetcher), "fetcher")

@@ -133,6 +133,8 @@ var operations = []operation{
 
 	{method: "GET", path: "/v1/entries/{index}/tombstone", id: "tombstoneOf", about: "The tombstone that would stand for an entry: what the fold said of it.", answer: wire.Tombstone{}, owner: true},
 	{method: "POST", path: "/v1/access", id: "access", about: "Trades a signed request for a token that opens the gated data whose terms its key accepted, for a day at most.", answer: wire.Access{}},
+	{method: "POST", path: "/v1/fetches", id: "openFetch", about: "Opens a fetch of a version: requests for data that carry its ID in the header " + wire.FetchHeader + " are counted.", body: wire.OpenFetch{}, answer: wire.Fetch{}},
+	{method: "POST", path: "/v1/fetches/record", id: "fetchRecord", about: "Signs what was sent under a fetch so far: the receipt of a download.", body: wire.AskRecord{}, answer: anything{}, answerType: typeDSSE},
 
 	{method: "POST", path: "/v1/blocks/missing", id: "missing", about: "Which of some blocks the store lacks.", body: wire.Missing{}, answer: wire.Missing{}, owner: true},
 	{method: "POST", path: "/v1/blocks/adopt", id: "adopt", about: "Takes over a private pack.", body: wire.Adopt{}, answer: wire.Adopted{}, owner: true},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
+	"github.com/cairn-registry/cairn/registry/fetches"
 )
 
 const (
@@ -178,11 +179,12 @@ func (g *content) car(w *sealed, r *http.Request, q *request) bool {
 		w.WriteHeader(http.StatusOK)
 		return true
 	}
+	sent := fetches.FromContext(ctx)
 	frames := make(chan frame, 1)
 	var failed error // set before frames is closed
 	go func() {
 		defer close(frames)
-		walk := &carWalk{guard: g.guard, set: set, hand: func(f frame) error {
+		walk := &carWalk{guard: g.guard, set: set, count: sent != nil, hand: func(f frame) error {
 			select {
 			case frames <- f:
 				return nil
@@ -210,7 +212,7 @@ func (g *content) car(w *sealed, r *http.Request, q *request) bool {
 		id := f.c.Bytes()
 		out.Write(binary.AppendUvarint(head[:0], uint64(len(id))+f.n))
 		out.Write(id)
-		for src := sourceOf(f.piece); ; {
+		for src := sourceOf(sent, f.piece); ; {
 			b, err := src.next()
 			if errors.Is(err, io.EOF) {
 				src.close()
@@ -335,6 +337,7 @@ func (s *carSet) add(in map[[16]byte]struct{}, c cid.Cid) (bool, error) {
 type carWalk struct {
 	guard *guard
 	set   *carSet
+	count bool // what is sent of files is counted
 	hand  func(frame) error
 }
 
@@ -351,7 +354,7 @@ func (w *carWalk) run(ctx context.Context, way []cid.Cid, first []byte, end cid.
 				return err
 			}
 		}
-		if err := w.send(c, whole(b)); err != nil {
+		if err := w.send(c, w.marked(c, b)); err != nil {
 			return err
 		}
 	}
@@ -372,6 +375,15 @@ func (w *carWalk) run(ctx context.Context, way []cid.Cid, first []byte, end cid.
 		return w.below(ctx, n, 0, 1<<64-1, 0, true, 0)
 	}
 	return nil
+}
+
+// marked is a block on the way to what the CAR is about.
+func (w *carWalk) marked(c cid.Cid, b []byte) piece {
+	p := whole(b)
+	if w.count {
+		p.mark = markOf(c, b)
+	}
+	return p
 }
 
 func (w *carWalk) send(c cid.Cid, p piece) error {
@@ -407,6 +419,7 @@ func (w *carWalk) below(ctx context.Context, n *unixfs.Node, off, end, pos uint6
 			if err != nil {
 				return err
 			}
+			p.mark = mark{l.CID, 0, p.n}
 			if err := w.send(l.CID, p); err != nil {
 				return err
 			}
@@ -431,7 +444,9 @@ func (w *carWalk) below(ctx context.Context, n *unixfs.Node, off, end, pos uint6
 		if err != nil {
 			return fault.Mark(fault.Unverified, err)
 		}
-		if err := w.send(l.CID, whole(b)); err != nil {
+		p := whole(b)
+		p.mark = markOfNode(l.CID, child)
+		if err := w.send(l.CID, p); err != nil {
 			return err
 		}
 		if err := w.below(ctx, child, off, end, start, shards, depth+1); err != nil {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
+	"github.com/cairn-registry/cairn/registry/fetches"
+	"github.com/cairn-registry/cairn/registry/wire"
 )
 
 // immutable is the Cache-Control of bytes that a CID names. It promises the
@@ -72,6 +74,9 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 	if !ok {
 		g.other(w, r, o, nil)
 		return
+	}
+	if id := r.Header.Get(wire.FetchHeader); id != "" && !g.owner {
+		r = r.WithContext(fetches.NewContext(r.Context(), g.fetches.Find(id)))
 	}
 	if gated {
 		q.origin = "" // it is not shown on an origin of its own

@@ -10,7 +10,7 @@ import (
 
 // What pages of other origins may send with a read, and see of the answer.
 const (
-	corsRequest = "Accept, Authorization, Content-Digest, Content-Type, If-None-Match, Range, Signature, Signature-Input, User-Agent, X-Requested-With"
+	corsRequest = "Accept, Authorization, Cairn-Fetch, Content-Digest, Content-Type, If-None-Match, Range, Signature, Signature-Input, User-Agent, X-Requested-With"
 	corsAnswer  = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Content-Usage, ETag, Ipfs-Uri, Link, Location, RateLimit, RateLimit-Policy, Retry-After, " +
 		"TDM-Policy, TDM-Reservation, " +
 		"X-Error-Code, X-Error-Message, X-Ipfs-Path, X-Ipfs-Roots, X-Linked-Etag, X-Linked-Size, X-Repo-Commit, X-Request-Id"

@@ -29,6 +29,9 @@ func (g *Gateway) Patterns() (private, public []string) {
 	if g.access != nil {
 		g.access.Register(strangers)
 	}
+	if g.fetches != nil {
+		g.fetches.Register(strangers)
+	}
 	if g.writes != nil {
 		g.writes.Register(strangers)
 	}

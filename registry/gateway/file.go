@@ -20,6 +20,7 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
+	"github.com/cairn-registry/cairn/registry/fetches"
 )
 
 // block answers with the block of c, as the Trustless Gateway specification
@@ -49,7 +50,18 @@ func (g *content) block(w *sealed, r *http.Request, q *request, c cid.Cid) {
 		if err != nil {
 			return nil, err
 		}
-		return sourceOf(p.cut(s.off, s.off+s.n)), nil
+		sent := fetches.FromContext(ctx)
+		cut := p.cut(s.off, s.off+s.n)
+		switch {
+		case sent == nil:
+		case c.Prefix().Codec == cid.Raw:
+			cut.mark = mark{c, s.off, s.n}
+		case s.n == size && c.Prefix().Codec == cid.DagProtobuf:
+			if n, err := g.guard.Node(ctx, c); err == nil {
+				cut.mark = markOfNode(c, n)
+			}
+		}
+		return sourceOf(sent, cut), nil
 	})
 }
 
@@ -122,7 +134,7 @@ func (g *content) sniff(ctx context.Context, c cid.Cid, size uint64) (string, er
 	}
 	var head []byte
 	if size > 0 {
-		s, err := g.open(ctx, c, span{0, min(size, sniffed)})
+		s, err := g.open(fetches.NewContext(ctx, nil), c, span{0, min(size, sniffed)})
 		if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Unverified) {
 			return "application/octet-stream", nil
 		}
@@ -162,11 +174,39 @@ func disposition(how, name string) string {
 	return how + `; filename="` + url.PathEscape(strings.Map(asciiOnly, name)) + `"; filename*=UTF-8''` + url.PathEscape(name)
 }
 
-// A piece is a run of bytes: b, or n bytes of r from off on.
+// A piece is a run of bytes: b, or n bytes of r from off on. mark says what of a
+// file they are.
 type piece struct {
 	b      []byte
 	r      io.ReaderAt
 	off, n uint64
+	mark   mark
+}
+
+// A mark is n bytes of a file's contents, from off on in a leaf: what counts as sent
+// with a piece.
+type mark struct {
+	leaf   cid.Cid
+	off, n uint64
+}
+
+// markOf is all that a block holds of a file's contents: nothing, if it is no leaf.
+func markOf(c cid.Cid, b []byte) mark {
+	if c.Prefix().Codec == cid.Raw {
+		return mark{c, 0, uint64(len(b))}
+	}
+	n, err := unixfs.DecodeNode(c, b)
+	if err != nil {
+		return mark{}
+	}
+	return markOfNode(c, n)
+}
+
+func markOfNode(c cid.Cid, n *unixfs.Node) mark {
+	if n.Kind() == unixfs.File && n.Inline() == n.Size() {
+		return mark{c, 0, n.Size()}
+	}
+	return mark{}
 }
 
 // cut returns the bytes of p from from to before to.
@@ -174,11 +214,12 @@ func (p piece) cut(from, to uint64) piece {
 	if p.r == nil {
 		p.b = p.b[from:to]
 	}
-	return piece{p.b, p.r, p.off + from, to - from}
+	return piece{b: p.b, r: p.r, off: p.off + from, n: to - from}
 }
 
 // A source hands out bytes in order. next returns io.EOF after the last; what
-// it returned is valid until the next call of next or close.
+// it returned is valid until the next call of next or close. Who asks for the next
+// has sent the last.
 type source interface {
 	next() ([]byte, error)
 	close()
@@ -186,20 +227,25 @@ type source interface {
 
 var buffers = sync.Pool{New: func() any { return new([slice]byte) }}
 
-// pieces is a source of what more returns, until that is false.
+// pieces is a source of what more returns, until that is false. What was sent of
+// files is added to sent.
 type pieces struct {
+	sent *fetches.Sent
 	now  piece
+	mark mark // of now, until it was sent
 	more func() (piece, bool, error)
 	stop func()
 	buf  *[slice]byte
 }
 
-func sourceOf(p piece) *pieces {
-	return &pieces{now: p, more: func() (piece, bool, error) { return piece{}, false, nil }, stop: func() {}}
+func sourceOf(sent *fetches.Sent, p piece) *pieces {
+	return &pieces{sent: sent, now: p, mark: p.mark, more: func() (piece, bool, error) { return piece{}, false, nil }, stop: func() {}}
 }
 
 func (s *pieces) next() ([]byte, error) {
 	for s.now.n == 0 {
+		s.sent.Add(s.mark.leaf, s.mark.off, s.mark.n)
+		s.mark = mark{}
 		p, ok, err := s.more()
 		if err != nil {
 			return nil, err
@@ -207,7 +253,7 @@ func (s *pieces) next() ([]byte, error) {
 		if !ok {
 			return nil, io.EOF
 		}
-		s.now = p
+		s.now, s.mark = p, p.mark
 	}
 	if s.now.r == nil {
 		b := s.now.b
@@ -279,7 +325,7 @@ func (g *content) deliver(w *sealed, r *http.Request, size uint64, etag string, 
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	var src source = sourceOf(piece{})
+	var src source = sourceOf(nil, piece{})
 	if spans[0].n > 0 {
 		var err error
 		if src, err = open(r.Context(), spans[0]); err != nil {
@@ -442,7 +488,7 @@ func current(r *http.Request, etag string) bool {
 func (g *content) open(ctx context.Context, c cid.Cid, s span) (source, error) {
 	if c.Prefix().Codec == cid.Raw {
 		p, err := g.leaf(ctx, unixfs.Leaf{CID: c}, s)
-		return sourceOf(p), err
+		return sourceOf(fetches.FromContext(ctx), p), err
 	}
 	var leaves []unixfs.Leaf
 	enough := errors.New("enough")
@@ -457,7 +503,7 @@ func (g *content) open(ctx context.Context, c cid.Cid, s span) (source, error) {
 		return nil, err
 	case ok && len(leaves) == 1:
 		p, err := g.leaf(ctx, leaves[0], s)
-		return sourceOf(p), err
+		return sourceOf(fetches.FromContext(ctx), p), err
 	}
 	if err := g.denied(ctx, c, s); err != nil {
 		return nil, err
@@ -502,7 +548,7 @@ func (g *content) open(ctx context.Context, c cid.Cid, s span) (source, error) {
 		for range ready {
 		}
 	}
-	return &pieces{more: more, stop: stop}, nil
+	return &pieces{sent: fetches.FromContext(ctx), more: more, stop: stop}, nil
 }
 
 // denied looks at the blocks of a range before the first of it is sent, when
@@ -535,7 +581,9 @@ func (g *content) leaf(ctx context.Context, l unixfs.Leaf, s span) (p piece, err
 	if end := s.off + s.n; end < l.Off+to {
 		to = max(end, l.Off) - l.Off
 	}
-	return p.cut(from, max(to, from)), nil
+	p = p.cut(from, max(to, from))
+	p.mark = mark{l.CID, from, p.n}
+	return p, nil
 }
 
 // pbLeaf returns the bytes of a file in a dag-pb leaf, which lie in one run

@@ -122,6 +122,17 @@ func (g *Gateway) HubOptions(o hub.Options) hub.Options {
 	return o
 }
 
+// May returns why the caller of ctx does not get the data of a version: it is
+// offered no more, or its terms were not accepted.
+func (g *Gateway) May(ctx context.Context, d index.Dataset) error {
+	o := g.HubOptions(hub.Options{})
+	ctx, err := o.Open(ctx, d)
+	if err != nil {
+		return err
+	}
+	return o.Access(ctx, d)
+}
+
 // described reports whether a version may be described to a caller: not when it is
 // offered no more. What is gated is its bytes, not that it is there.
 func (g *Gateway) described(ctx context.Context, d index.Dataset) error {

@@ -26,6 +26,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/api"
+	"github.com/cairn-registry/cairn/registry/fetches"
 	"github.com/cairn-registry/cairn/registry/hub"
 	"github.com/cairn-registry/cairn/registry/index"
 	"github.com/cairn-registry/cairn/registry/metadata"
@@ -53,6 +54,7 @@ type Gateway struct {
 	routing http.Handler                          // nil: who provides a block is not answered
 	writes  interface{ Register(*http.ServeMux) } // nil: strangers only read
 	access  interface{ Register(*http.ServeMux) } // nil: nobody gets a token
+	fetches *fetches.Fetches                      // nil: nothing is counted
 
 	// carBlocks are what CARs on their way may still remember.
 	carBlocks atomic.Int64
@@ -124,6 +126,11 @@ func (g *Gateway) TakeWrites(w interface{ Register(*http.ServeMux) }) { g.writes
 // public face. It is called before Public.
 func (g *Gateway) TakeAccess(a interface{ Register(*http.ServeMux) }) { g.access = a }
 
+// TakeFetches makes the public face count what it sends under a fetch, and adds the
+// routes by which fetches are opened and their records signed. It is called before
+// Public.
+func (g *Gateway) TakeFetches(f *fetches.Fetches) { g.fetches = f }
+
 // TakeHub replaces the Hub API, which only reads, by one with other options. It is
 // called before Public and Private.
 func (g *Gateway) TakeHub(h *hub.Hub) { g.hub = h }
@@ -163,6 +170,9 @@ func (g *Gateway) Public(loopback bool) http.Handler {
 	}
 	if g.access != nil {
 		g.access.Register(mux)
+	}
+	if g.fetches != nil {
+		g.fetches.Register(mux)
 	}
 	if g.routing != nil {
 		mux.Handle("/routing/v1/", g.routing)

@@ -37,6 +37,7 @@ type constitution struct {
 	arbiters         []string
 	arbiterThreshold int
 	payeeRecipient   string
+	gatewayKeys      []string
 }
 
 func (k *constitution) register(c *cobra.Command) {
@@ -45,6 +46,7 @@ func (k *constitution) register(c *cobra.Command) {
 	f.StringVar(&k.firstPeriod, "first-period", "", "first `month` that revenue counts in (default: this one)")
 	f.StringArrayVar(&k.arbiters, "arbiter", nil, "a `did:key`, or key of this home, that decides disputes (repeatable)")
 	f.IntVar(&k.arbiterThreshold, "arbiter-threshold", 0, "`number` of arbiters who must sign a ruling (default: more than half of them)")
+	f.StringArrayVar(&k.gatewayKeys, "gateway-key", nil, "a `did:key`, or key of this home, that signs fetch records; \"none\" for none (repeatable; default: the home's key \"gateway\", which is made)")
 	f.StringVar(&k.payeeRecipient, "payee-recipient", "", "`age` recipient to which people encrypt how they are paid")
 }
 
@@ -64,7 +66,29 @@ func (k *constitution) fill(r *manifests.Registry, ring *keyring.Ring) error {
 	if k.firstPeriod != "" {
 		r.FirstPeriod = k.firstPeriod
 	}
-	for _, text := range k.arbiters {
+	var err error
+	if r.Arbiters, err = keysNamed(ring, "--arbiter", k.arbiters); err != nil {
+		return err
+	}
+	if !k.noGateway() {
+		if r.GatewayKeys, err = keysNamed(ring, "--gateway-key", k.gatewayKeys); err != nil {
+			return err
+		}
+	}
+	if r.ArbiterThreshold = k.arbiterThreshold; r.ArbiterThreshold == 0 && len(r.Arbiters) > 0 {
+		r.ArbiterThreshold = len(r.Arbiters)/2 + 1
+	}
+	r.PayeeRecipient = k.payeeRecipient
+	return nil
+}
+
+// noGateway reports whether nobody is to sign fetch records.
+func (k *constitution) noGateway() bool { return slices.Equal(k.gatewayKeys, []string{"none"}) }
+
+// keysNamed reads what a flag was given: a did:key, or the name of a key in the ring.
+func keysNamed(ring *keyring.Ring, flag string, texts []string) ([]sign.KeyID, error) {
+	var ids []sign.KeyID
+	for _, text := range texts {
 		id, err := sign.ParseKeyID(text)
 		if !strings.HasPrefix(text, "did:") {
 			var e keyring.Entry
@@ -72,15 +96,11 @@ func (k *constitution) fill(r *manifests.Registry, ring *keyring.Ring) error {
 			id = e.ID
 		}
 		if err != nil {
-			return fmt.Errorf("--arbiter: %w", err)
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
-		r.Arbiters = append(r.Arbiters, id)
+		ids = append(ids, id)
 	}
-	if r.ArbiterThreshold = k.arbiterThreshold; r.ArbiterThreshold == 0 && len(r.Arbiters) > 0 {
-		r.ArbiterThreshold = len(r.Arbiters)/2 + 1
-	}
-	r.PayeeRecipient = k.payeeRecipient
-	return nil
+	return ids, nil
 }
 
 // holds reports whether a registry that is there already says what the flags
@@ -100,6 +120,7 @@ func (k *constitution) holds(ctx context.Context, api *client.Client, ring *keyr
 	}
 	same := (k.firstPeriod == "" || k.firstPeriod == reg.FirstPeriod) &&
 		(len(k.arbiters) == 0 || slices.Equal(want.Arbiters, reg.Arbiters)) &&
+		(len(k.gatewayKeys) == 0 || slices.Equal(want.GatewayKeys, reg.GatewayKeys)) &&
 		(k.arbiterThreshold == 0 || k.arbiterThreshold == reg.ArbiterThreshold) &&
 		(k.payeeRecipient == "" || k.payeeRecipient == reg.PayeeRecipient)
 	if len(k.currencies) > 0 {
@@ -109,7 +130,7 @@ func (k *constitution) holds(ctx context.Context, api *client.Client, ring *keyr
 	}
 	if !same {
 		return fault.WithHint(fault.New(fault.Conflict, "this home has a registry that says something else"),
-			"init makes a registry once; \"cairn currency add\" adds a unit of account")
+			"init makes a registry once; \"cairn registry update\" changes it, \"cairn currency add\" adds a unit of account")
 	}
 	return nil
 }
@@ -127,7 +148,8 @@ nothing. The first "cairn add" in an empty home does the same.
 The origin names the log for ever. The default is unique and made from the log
 key; a registry for others takes a name of its own, without scheme. Entry 0 also
 says which units of account there are, with which month the calendar begins,
-and who decides disputes.`,
+who decides disputes, and whose word a receipt of a download is: a key "gateway"
+that the home's server signs them with. "cairn registry update" changes it.`,
 		Example: `  cairn init
   cairn init --origin registry.example/log --currency USD:2 --first-period 2026-10 --arbiter did:key:z6Mk…`,
 		Args: exactly(0, "no arguments"),
@@ -205,6 +227,16 @@ func ensureKey(env *Env, ring *keyring.Ring, cfg config.Config) error {
 	return nil
 }
 
+// ensureNamed makes a key, if the ring has none of that name. It is not encrypted: it
+// is for a server, which has nobody to ask.
+func ensureNamed(ring *keyring.Ring, name string) (keyring.Entry, error) {
+	e, err := ring.Create(name, keyring.Ed25519, nil)
+	if errors.Is(err, fault.Conflict) {
+		return ring.Show(name)
+	}
+	return e, err
+}
+
 // createRegistry makes the home's log, with the signer as its only operator.
 func createRegistry(ctx context.Context, env *Env, home *daemon.Home, origin string, signer sign.Signer, k *constitution, ring *keyring.Ring) error {
 	// Checked before anything is made: a log is made once.
@@ -226,6 +258,13 @@ func createRegistry(ctx context.Context, env *Env, home *daemon.Home, origin str
 		}
 		if err := k.fill(r, ring); err != nil {
 			return nil, err
+		}
+		if name := home.Config.Gateway.Key; len(k.gatewayKeys) == 0 && name != "" {
+			e, err := ensureNamed(ring, name)
+			if err != nil {
+				return nil, fmt.Errorf("the gateway's key: %w", err)
+			}
+			r.GatewayKeys = []sign.KeyID{e.ID}
 		}
 		return seal(manifests.New(r), signer)
 	})

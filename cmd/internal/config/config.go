@@ -84,6 +84,7 @@ type ACME struct {
 type Gateway struct {
 	Hosts    List   `yaml:"hosts" doc:"DNS names under which each root has an origin of its own, CID.ipfs.HOST; beyond this machine, files and pages are served there and nowhere else"`
 	Denylist string `yaml:"denylist" doc:"file with content that is not served, in the Compact Denylist Format; read again when it changes; relative to the home"`
+	Key      string `yaml:"key" default:"gateway" doc:"name of the key of this home that signs fetch records, the receipts of downloads; registry/v1 must list it; without such a key none are given"`
 }
 
 // Write is who may write: auth.Policy.

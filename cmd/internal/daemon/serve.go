@@ -132,6 +132,13 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 	if err := h.openHub(g, uploads); err != nil {
 		return err
 	}
+	counting, err := h.openFetches(g)
+	if err != nil {
+		return err
+	}
+	if counting != nil {
+		defer counting.Close()
+	}
 	peer, err := h.startPeer(ctx, g)
 	if err != nil {
 		return err
@@ -189,6 +196,9 @@ func (h *Home) Serve(ctx context.Context, ready func(urls []string) error) error
 	serve(inside, insiders, s.socket, h.private, nil)
 	insiders.Go(func() error { g.Watch(inside); return nil })
 	insiders.Go(func() error { return uploads.Run(inside) })
+	if counting != nil {
+		insiders.Go(func() error { return counting.Run(inside) })
+	}
 
 	listening := s.urls()
 	if peer != nil {

@@ -78,7 +78,7 @@ func (h *Home) asks() bool { return h.writes() || len(h.Config.Write.Tokens) > 0
 func (h *Home) known(next http.Handler) http.Handler {
 	asked := h.auth.Middleware(h.access.Middleware(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.asks() {
+		if h.asks() || aboutFetches(r) {
 			asked.ServeHTTP(w, r)
 			return
 		}

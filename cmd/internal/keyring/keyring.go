@@ -188,7 +188,7 @@ func (r *Ring) find(name string) (string, error) {
 }
 
 // Load reads a key. passphrase is called only for an encrypted one; a wrong
-// passphrase is fault.Unauthenticated. A file that others may read is
+// passphrase, or none to be had because passphrase is nil, is fault.Unauthenticated. A file that others may read is
 // fault.Denied.
 func (r *Ring) Load(name string, passphrase func() ([]byte, error)) (sign.Signer, error) {
 	priv, err := r.private(name, passphrase)
@@ -237,6 +237,9 @@ func (r *Ring) private(name string, passphrase func() ([]byte, error)) (crypto.S
 		return nil, err
 	}
 	if strings.HasSuffix(file, lockedSuffix) {
+		if passphrase == nil {
+			return nil, fault.New(fault.Unauthenticated, "the key %q is encrypted, and there is nobody to ask for its passphrase", name)
+		}
 		p, err := passphrase()
 		if err != nil {
 			return nil, err
