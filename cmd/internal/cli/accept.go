@@ -167,6 +167,11 @@ func (env *Env) termsNamed(ctx context.Context, api *client.Client, text string)
 		return n.Terms.Cid, nil
 	}
 	if id, bad := cjson.ParseCID(text); bad == nil && id.Prefix().Codec == cid.DagJSON && errors.Is(err, fault.NotFound) {
+		if _, err := api.Terms(ctx, id); errors.Is(err, fault.NotFound) {
+			return cid.Undef, fault.New(fault.NotFound, "%s is neither a version nor a terms document that this registry has", id)
+		} else if err != nil {
+			return cid.Undef, err
+		}
 		return id, nil
 	}
 	return cid.Undef, err
