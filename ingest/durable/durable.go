@@ -16,13 +16,10 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
-// TempExt ends the names of the temporary files of [WriteFile] and [CreateFile].
-// A crash may leave one; it may be removed when nobody writes in its folder.
-const TempExt = ".tmp"
-
 // WriteFile replaces the file name by b, or makes it; perm is set whatever the
 // umask says. The folder must exist. b is written to a temporary file beside
 // name (.NAME.*.tmp), which is synced, then renamed, then the folder is synced.
+// A crash may leave that file, to be removed when nobody writes in its folder.
 //
 // When WriteFile returns nil, a power cut leaves b under name: its content, its
 // permissions and the name itself; folders above are the caller's. At any time
@@ -55,12 +52,12 @@ func CreateFile(name string, b []byte, perm fs.FileMode) error {
 }
 
 // write lets put give the temporary file its name.
-func write(name string, b []byte, perm fs.FileMode, put func(temp, name string) error) (err error) {
+func write(name string, b []byte, perm fs.FileMode, put func(temp, name string) error) error {
 	dir, base := filepath.Split(name)
 	if dir == "" {
 		dir = "."
 	}
-	f, err := os.CreateTemp(dir, "."+base+".*"+TempExt)
+	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
 	if err != nil {
 		return err
 	}
