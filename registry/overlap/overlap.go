@@ -22,6 +22,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sketch"
@@ -403,16 +404,7 @@ func writeState(dir string, s state) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".state.*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), filepath.Join(dir, stateFile))
+	return durable.WriteFile(filepath.Join(dir, stateFile), b, 0o600)
 }
 
 // owners counts, for each earlier dataset, the hashes of s that it has too, and

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -150,7 +151,7 @@ func (g *guard) sign(msg []byte) ([]byte, error) {
 		return nil, fmt.Errorf("the log key made a signature that does not verify: %w", err)
 	}
 	if !bytes.Equal(next.Note, g.last.Note) {
-		if err := writeDurable(g.path, next.Note, 0o600); err != nil {
+		if err := durable.WriteFile(g.path, next.Note, 0o600); err != nil {
 			return nil, fmt.Errorf("recording it first: %w", err)
 		}
 	}
@@ -240,7 +241,7 @@ func verifyStart(cfg Config, v note.Verifier, log *slog.Logger) (*guard, state, 
 			if st.Size < p.Size {
 				return nil, st, restore(fmt.Errorf("%w: %d entries, %d published", ErrBehind, st.Size, p.Size))
 			}
-			if err := writeDurable(g.path, p.Note, 0o600); err != nil {
+			if err := durable.WriteFile(g.path, p.Note, 0o600); err != nil {
 				return nil, st, fmt.Errorf("recording the published checkpoint: %w", err)
 			}
 			g.last = p
@@ -282,7 +283,7 @@ func publishGuard(dir string, g *guard) error {
 	if b, err := os.ReadFile(name); err == nil && bytes.Equal(b, g.last.Note) {
 		return nil
 	}
-	if err := writeDurable(name, g.last.Note, 0o644); err != nil {
+	if err := durable.WriteFile(name, g.last.Note, 0o644); err != nil {
 		return fmt.Errorf("publishing the last signed checkpoint: %w", err)
 	}
 	return nil
@@ -312,49 +313,6 @@ func formatNote(text []byte, name string, hash uint32, sig []byte) []byte {
 	return fmt.Appendf(nil, "%s\n— %s %s\n", text, name, base64.StdEncoding.EncodeToString(b))
 }
 
-// writeDurable replaces the file name by b: after it returns nil a power cut
-// leaves b, before that the old content or b.
-func writeDurable(name string, b []byte, perm fs.FileMode) (err error) {
-	dir := filepath.Dir(name)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(b); err == nil {
-		err = f.Chmod(perm)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if e := d.Close(); err == nil {
-		err = e
-	}
-	return err
-}
-
 // mkdirSynced makes dir and its missing parents, each synced into its parent.
 func mkdirSynced(dir string, perm fs.FileMode) error {
 	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
@@ -368,5 +326,5 @@ func mkdirSynced(dir string, perm fs.FileMode) error {
 	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return durable.Sync(filepath.Dir(dir))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/auth"
@@ -67,7 +68,7 @@ func (s *Server) charge(one *session, counted int64) (int64, error) {
 	if err := os.MkdirAll(filepath.Join(s.o.Dir, extraDir), 0o700); err != nil {
 		return 0, err
 	}
-	return more, writeFile(s.extraFile(one.rec.Owner), b)
+	return more, durable.NoSpace(durable.WriteFile(s.extraFile(one.rec.Owner), b, 0o600))
 }
 
 // stored is what an owner has in the store already: the versions of a key, and

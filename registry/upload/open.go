@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -163,17 +164,17 @@ func (s *Server) begin(owner string, key sign.KeyID, p *registry.Parcel, ask wir
 	one = newSession(filepath.Join(s.o.Dir, rec.ID), rec)
 	err = os.Mkdir(one.dir, 0o700)
 	if err == nil {
-		err = writeFile(filepath.Join(one.dir, signedFile), p.Envelope)
+		err = durable.WriteFile(filepath.Join(one.dir, signedFile), p.Envelope, 0o600)
 	}
 	if err == nil {
 		err = one.save()
 	}
 	if err == nil {
-		err = syncDir(s.o.Dir)
+		err = durable.Sync(s.o.Dir)
 	}
 	if err != nil {
 		s.book.release(owner, hold, 0)
-		return nil, false, errors.Join(noSpace(err), os.RemoveAll(one.dir))
+		return nil, false, errors.Join(durable.NoSpace(err), os.RemoveAll(one.dir))
 	}
 	s.add(one)
 	s.log.Info("upload opened", "session", rec.ID, "owner", owner, "statement", p.CID, "shards", len(ask.Shards), "bytes", hold.bytes)

@@ -15,6 +15,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/httpsig"
 	"github.com/cairn-registry/cairn/registry/auth"
@@ -181,7 +182,7 @@ func (s *Server) receive(ctx context.Context, one *session, sum string, size int
 	}
 	iw, err := createIndex(temp + indexExt + tempExt)
 	if err != nil {
-		return errors.Join(noSpace(err), pw.Abort())
+		return errors.Join(durable.NoSpace(err), pw.Abort())
 	}
 	open := true
 	defer func() {
@@ -192,7 +193,7 @@ func (s *Server) receive(ctx context.Context, one *session, sum string, size int
 			}
 			os.Remove(temp + shardExt + tempExt)
 			os.Remove(temp + indexExt + tempExt)
-			err = noSpace(err)
+			err = durable.NoSpace(err)
 		}
 	}()
 	have, err := ReadShard(ctx, r, size, one.rec.Open.Root.Cid, func(c cid.Cid, data []byte) error {
@@ -200,10 +201,10 @@ func (s *Server) receive(ctx context.Context, one *session, sum string, size int
 		if err != nil || !stored {
 			return err
 		}
-		return noSpace(iw.add(c, at, len(data)))
+		return durable.NoSpace(iw.add(c, at, len(data)))
 	})
 	if err != nil {
-		return cut(noSpace(err))
+		return cut(durable.NoSpace(err))
 	}
 	if hex.EncodeToString(have[:]) != sum {
 		return fault.New(fault.Unverified, "the SHA-256 of the shard is %x, not %s", have, sum)
@@ -228,7 +229,7 @@ func (s *Server) receive(ctx context.Context, one *session, sum string, size int
 	if err := os.Rename(temp+shardExt+tempExt, name+shardExt); err != nil {
 		return err
 	}
-	if err := syncDir(one.dir); err != nil {
+	if err := durable.Sync(one.dir); err != nil {
 		return err
 	}
 	one.have[sum] = true

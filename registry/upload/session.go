@@ -17,6 +17,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -175,43 +176,7 @@ func (s *session) save() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(s.dir, recordFile), b)
-}
-
-// writeFile writes a file durably and all at once.
-func writeFile(name string, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), "*"+tempExt)
-	if err != nil {
-		return noSpace(err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(b); err != nil {
-		return noSpace(err)
-	}
-	if err := f.Sync(); err != nil {
-		return noSpace(err)
-	}
-	if err := f.Close(); err != nil {
-		return noSpace(err)
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(name))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return durable.NoSpace(durable.WriteFile(filepath.Join(s.dir, recordFile), b, 0o600))
 }
 
 // missing lists the declared shards that are not here, each once; s.mu is held.

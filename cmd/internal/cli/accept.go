@@ -24,16 +24,21 @@ func newAccept(env *Env) *cobra.Command {
 	var o issue
 	var fetchers []string
 	var url string
+	var again bool
 	c := &cobra.Command{
 		Use:   "accept REF|TERMS",
 		Short: "Accept the terms of a dataset, by signature",
 		Long: `accept logs that you accept a terms document, and prints the CID of the statement.
 It covers every version that names the same document, later ones too. Read them
-first: "cairn show REF" names them. TERMS is the CID of the document itself.
+first: "cairn terms explain REF". TERMS is the CID of the document itself.
 
 --fetcher names further keys that fetch for you, such as that of a training
-cluster or an IPFS node. Accepting again replaces the list. An acceptance cannot
-be taken back. "cairn accepted" lists acceptances.
+cluster or an IPFS node. An acceptance cannot be taken back. "cairn accepted" lists
+acceptances.
+
+Accepting what you have accepted, with no fetcher that is new, logs nothing. With
+new ones the list is replaced, so name all of them; --again replaces it in any
+case, also by a shorter one.
 
 With --registry the acceptance goes into the log of the registry at URL, which must
 take statements of your key. Data whose terms must be accepted first is then given
@@ -42,7 +47,8 @@ else, and what another server already holds cannot be called back by anybody.
 
 ` + refHelp,
 		Example: `  cairn accept ana/interviews
-  cairn accept ana/interviews --fetcher did:key:z6Mk… --registry https://registry.example`,
+  cairn accept ana/interviews --fetcher did:key:z6Mk… --registry https://registry.example
+  cairn accept ana/interviews --again   # and nobody fetches for me any more`,
 		Args: exactly(1, "one REF or TERMS"),
 		RunE: func(c *cobra.Command, args []string) error {
 			build := func(ctx context.Context, api *client.Client, signer sign.Signer) (*manifests.Statement, error) {
@@ -62,6 +68,11 @@ else, and what another server already holds cannot be called back by anybody.
 				}
 				slices.Sort(a.Fetchers)
 				a.Fetchers = slices.Compact(a.Fetchers)
+				if !again {
+					if err := standingAcceptance(ctx, api, a); err != nil {
+						return nil, err
+					}
+				}
 				if err := env.fresh(ctx, api, a); err != nil {
 					return nil, err
 				}
@@ -76,14 +87,42 @@ else, and what another server already holds cannot be called back by anybody.
 		},
 	}
 	c.Flags().StringArrayVar(&fetchers, "fetcher", nil, "`DID` of a key that fetches for you (repeatable)")
+	c.Flags().BoolVar(&again, "again", false, "accept again even when nothing is new, and replace the list of fetchers")
 	c.Flags().StringVar(&url, "registry", "", "accept at the registry at this `URL`, by a signed request")
 	o.register(c)
 	return c
 }
 
+// standingAcceptance returns an [already] when the log has an acceptance by the same
+// party of the same terms, with all the fetchers that a names.
+func standingAcceptance(ctx context.Context, api *client.Client, a *manifests.Accept) error {
+	old, err := acceptance(ctx, api, a.Terms.Cid, a.Party)
+	if err != nil || old == nil {
+		return err
+	}
+	for _, f := range a.Fetchers {
+		if !slices.Contains(old.Fetchers, f) {
+			return nil
+		}
+	}
+	says := fmt.Sprintf("%s accepted the terms %s already, entry %d", a.Party, a.Terms, old.Index)
+	hint := ""
+	switch n := len(old.Fetchers); n {
+	case 0:
+	case 1:
+		says += ", with 1 fetcher"
+	default:
+		says += fmt.Sprintf(", with %d fetchers", n)
+	}
+	if len(old.Fetchers) > len(a.Fetchers) {
+		hint = "--again replaces the list of fetchers by what you name now"
+	}
+	return &already{manifests.KindAccept, old.Statement, old.Index, says, hint}
+}
+
 // acceptAt logs an acceptance at another registry.
 func (env *Env) acceptAt(ctx context.Context, url string, o issue, build func(context.Context, *client.Client, sign.Signer) (*manifests.Statement, error)) error {
-	signer, err := env.mine()
+	signer, err := env.mineOrNew()
 	if err != nil {
 		return err
 	}
@@ -92,17 +131,32 @@ func (env *Env) acceptAt(ctx context.Context, url string, o issue, build func(co
 		return err
 	}
 	s, err := build(ctx, client.New(url, nil), signer)
+	var a *already
+	if errors.As(err, &a) {
+		return env.unchanged(a, o)
+	}
 	if err != nil {
 		return err
 	}
 	out, err := env.release(ctx, api, s, signer, o)
-	switch fault.Of(err) {
-	case "":
-		return env.show(out)
-	case fault.NotFound, fault.Denied, fault.Unauthenticated:
-		return fault.WithHint(err, "where the registry does not take your statements, write it with -o FILE and hand that to its operator")
+	if err != nil {
+		return notTaken(err, url, signer.ID())
 	}
-	return err
+	return env.show(out)
+}
+
+// notTaken says what it means that a registry elsewhere did not take the acceptance
+// of a key: it takes none from outside, or none of this key.
+func notTaken(err error, url string, id sign.KeyID) error {
+	switch fault.Of(err) {
+	case fault.NotFound:
+		err = fault.New(fault.Denied, "the registry at %s takes no statements from outside", fault.Printable(url))
+	case fault.Denied, fault.Unauthenticated:
+		err = fmt.Errorf("the registry at %s does not take statements of %s: %w", fault.Printable(url), id, err)
+	default:
+		return err
+	}
+	return fault.WithHint(err, "write it with \"cairn accept REF --registry %s -o FILE\", and hand the file to its operator: \"cairn statement submit FILE\" logs it", fault.Printable(url))
 }
 
 // termsNamed returns the terms document of a version, or the one whose CID the
@@ -113,6 +167,11 @@ func (env *Env) termsNamed(ctx context.Context, api *client.Client, text string)
 		return n.Terms.Cid, nil
 	}
 	if id, bad := cjson.ParseCID(text); bad == nil && id.Prefix().Codec == cid.DagJSON && errors.Is(err, fault.NotFound) {
+		if _, err := api.Terms(ctx, id); errors.Is(err, fault.NotFound) {
+			return cid.Undef, fault.New(fault.NotFound, "%s is neither a version nor a terms document that this registry has", id)
+		} else if err != nil {
+			return cid.Undef, err
+		}
 		return id, nil
 	}
 	return cid.Undef, err

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/client"
@@ -52,7 +52,7 @@ for a day at most, for reading alone, and stored nowhere but in the -o file.`,
 			if file == "" || file == "-" {
 				return env.print(out, func(w io.Writer) { fmt.Fprintln(w, out.Token) })
 			}
-			if err := daemon.WriteFile(file, []byte(out.Token+"\n"), 0o600); err != nil {
+			if err := durable.WriteFile(file, []byte(out.Token+"\n"), 0o600); err != nil {
 				return err
 			}
 			out.Token = "" // in the file

@@ -34,6 +34,8 @@ func newCarExport(env *Env) *cobra.Command {
 		Long: `export writes all blocks of a dataset, depth first, none twice: the same bytes
 for the same dataset. -o - writes to standard output.
 
+` + fromHelp + `
+
 ` + refHelp,
 		Example: `  cairn car export seattle-weather -o weather.car
   cairn car export bafybei… -o - | ipfs dag import`,
@@ -71,12 +73,13 @@ func runExport(ctx context.Context, env *Env, f found, out string) error {
 	if out == "-" {
 		return nil
 	}
-	return env.print(carResult{f.root.String(), s}, func(w io.Writer) { fmt.Fprintln(w, f.root) })
+	return env.print(carResult{f.root.String(), s, f.accepted}, func(w io.Writer) { fmt.Fprintln(w, f.root) })
 }
 
 type carResult struct {
 	Root string `json:"root"`
 	car.Stats
+	Accepted *agreed `json:"accepted,omitempty"`
 }
 
 // carBar returns a progress callback that draws bar, or nil.
@@ -147,11 +150,11 @@ func runImport(ctx context.Context, env *Env, name string) error {
 			return err
 		}
 		if !root.Defined() {
-			return env.print(carResult{"", s}, func(io.Writer) { env.note("%s blocks; the file names no root", term.Count(s.Blocks)) })
+			return env.print(carResult{"", s, nil}, func(io.Writer) { env.note("%s blocks; the file names no root", term.Count(s.Blocks)) })
 		}
 		if err := car.Complete(ctx, c.Blocks, root); err != nil {
 			return fault.WithHint(fmt.Errorf("the CAR is not complete: %w", err), "the blocks that came are kept; import the rest")
 		}
-		return env.print(carResult{root.String(), s}, func(w io.Writer) { fmt.Fprintln(w, root) })
+		return env.print(carResult{root.String(), s, nil}, func(w io.Writer) { fmt.Fprintln(w, root) })
 	})
 }

@@ -39,7 +39,8 @@ func newDisputeOpen(env *Env) *cobra.Command {
 		Use:   "open REF|STATEMENT --kind KIND",
 		Short: "Contest a statement",
 		Long: `open logs that a statement is contested, and prints the CID of the dispute. Evidence
-is named by its CID: register it with "cairn add", or store it elsewhere.
+is named by its CID: register it with "cairn add", or store it elsewhere. The same
+again, with the same evidence, logs nothing.
 
 ` + refHelp,
 		Example: `  cairn dispute open ana/labels --kind plagiarism --evidence bafybei…`,
@@ -54,6 +55,9 @@ is named by its CID: register it with "cairn add", or store it elsewhere.
 				if d.Evidence, err = sortedCIDs("--evidence", evidence); err != nil {
 					return nil, err
 				}
+				if err := standingDispute(ctx, c.API, d); err != nil {
+					return nil, err
+				}
 				if err := env.fresh(ctx, c.API, d); err != nil {
 					return nil, err
 				}
@@ -65,6 +69,35 @@ is named by its CID: register it with "cairn add", or store it elsewhere.
 	c.Flags().StringArrayVar(&evidence, "evidence", nil, "`CID` of evidence (repeatable)")
 	o.register(c)
 	return c
+}
+
+// standingDispute returns an [already] when the same party has contested the same
+// statement before, for the same kind of reason and with the same evidence.
+func standingDispute(ctx context.Context, api *client.Client, d *manifests.Dispute) error {
+	for q := (client.About{Statement: d.Target.Cid, Limit: pageSize}); ; {
+		p, err := api.Disputes(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, old := range p.Disputes {
+			if old.Disputant != d.Disputant || old.Kind != d.Type {
+				continue
+			}
+			_, s, err := envelopeAt(ctx, api, old.Statement.Cid)
+			if fault.Of(err) == fault.Gone {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if o, ok := s.Predicate.(*manifests.Dispute); ok && slices.Equal(o.Evidence, d.Evidence) {
+				return &already{manifests.KindDispute, old.Statement, old.Index, fmt.Sprintf("you have contested %s so already, entry %d", d.Target, old.Index), ""}
+			}
+		}
+		if q.After = p.Next; q.After == 0 {
+			return nil
+		}
+	}
 }
 
 // sortedCIDs reads a list of CIDs, each once.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -32,6 +33,7 @@ type sourceFlags struct {
 	urls   []string
 	bearer string
 	peers  peerFlags
+	accept acceptFlag
 }
 
 func (f *sourceFlags) register(c *cobra.Command) {
@@ -40,6 +42,7 @@ func (f *sourceFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.policy, "policy", "", "`file` with the log's verifier key, or a C2SP tlog-policy")
 	c.Flags().BoolVar(&f.firstUse, "trust-on-first-use", false, "believe the registry about its own key, once")
 	f.peers.register(c)
+	f.accept.register(c)
 }
 
 const fromHelp = `--from fetches from a cairn server or any other trustless IPFS gateway, and from
@@ -50,6 +53,8 @@ trust. A name is resolved by the first of them that is a registry, so its proof
 is checked against --policy, or the keys in this home's trust/.
 
 A token of --bearer-file is sent to its own host over https, and to no other.
+
+` + acceptHelp + `
 
 ` + peerHelp
 
@@ -122,22 +127,40 @@ func (env *Env) elsewhere(ctx context.Context, ref string, from sourceFlags, pat
 	if err != nil {
 		return err
 	}
-	defer src.Close()
-	api, err := env.registryAmong(ctx, list)
+	defer func() { src.Close() }()
+	api, at, err := env.registryAmong(ctx, list)
 	if err != nil {
 		first, rest, _ := strings.Cut(ref, "/")
 		id, notCID := cjson.ParseCID(first)
 		if notCID != nil || ctx.Err() != nil {
 			return err
 		}
-		return env.fetched(ctx, src, found{src, id, rest}, path, ref, fn) // no registry is needed
+		return env.fetched(ctx, src, found{blocks: src, root: id, path: rest}, path, ref, fn) // no registry is needed
 	}
 	f, err := env.find(ctx, api, ref, path, &from.remoteFlags, src)
 	if err != nil {
 		return err
 	}
 	f.blocks = src
-	return env.fetched(ctx, src, f, path, ref, fn)
+	if from.accept.on {
+		// Whether terms must be accepted, the first block says.
+		if _, err := src.Block(ctx, f.root); fault.Of(err) == fault.Denied {
+			g, failed := env.gateOf(ctx, api, at, ref, f.root)
+			if failed != nil || g == nil {
+				return cmp.Or(failed, err)
+			}
+			if list[at].Bearer, f.accepted, err = env.pass(ctx, g, list[at].URL, &from.remoteFlags); err != nil {
+				return err
+			}
+			opened, err := remote.OpenSources(list, remote.SourcesOptions{})
+			if err != nil {
+				return err
+			}
+			src.Close()
+			src, f.blocks = opened, opened
+		}
+	}
+	return env.refused(ctx, env.fetched(ctx, src, f, path, ref, fn), api, list, at, ref, f.root)
 }
 
 // fetched runs fn, and says which sources were dropped whether it fails or not.
@@ -160,9 +183,10 @@ func (env *Env) fetched(ctx context.Context, src *remote.Sources, f found, path 
 	return err
 }
 
-// registryAmong returns the first of the sources that has /v1. None is fault.NotFound,
-// or fault.Busy when some could not be asked, with the causes.
-func (env *Env) registryAmong(ctx context.Context, list []remote.Source) (*client.Client, error) {
+// registryAmong returns the first of the sources that has /v1, and its place in the
+// list. None is fault.NotFound, or fault.Busy when some could not be asked, with the
+// causes.
+func (env *Env) registryAmong(ctx context.Context, list []remote.Source) (*client.Client, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	type answer struct {
@@ -176,7 +200,7 @@ func (env *Env) registryAmong(ctx context.Context, list []remote.Source) (*clien
 		if s.Bearer != "" {
 			var err error
 			if rt, err = remote.Bearer(s.URL, s.Bearer, http.DefaultTransport); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
 		go func() {
@@ -190,14 +214,14 @@ func (env *Env) registryAmong(ctx context.Context, list []remote.Source) (*clien
 	for i := range answers {
 		a := <-answers[i]
 		if a.err == nil {
-			return a.api, nil
+			return a.api, i, nil
 		}
 		if fault.Of(a.err) == fault.Busy || ctx.Err() != nil {
 			code = fault.Busy
 		}
 		texts = append(texts, fmt.Sprintf("%s: %v", fault.Printable(list[i].URL), a.err))
 	}
-	return nil, fault.WithHint(fault.New(code, "no source is a registry that could resolve a name:\n%s", strings.Join(texts, "\n")),
+	return nil, 0, fault.WithHint(fault.New(code, "no source is a registry that could resolve a name:\n%s", strings.Join(texts, "\n")),
 		"a CID needs none")
 }
 

@@ -31,6 +31,7 @@ Symlinks are written last, and only those that stay inside PATH.
 		Example: `  cairn get seattle-weather -o ./weather
   cairn get bafybei… --from http://127.0.0.1:8411 -o ./weather
   cairn get bafybei… --from https://one.example --from https://two.example -o ./weather
+  cairn get ana/interviews --from https://registry.example --policy registry.vkey --accept -o ./interviews
   cairn get bafybei… --p2p --peer /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW… -o ./weather`,
 		Args: exactly(1, "one REF"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -90,6 +91,7 @@ func runGet(ctx context.Context, env *Env, f found, out, links string) error {
 		Root string `json:"root"`
 		Path string `json:"path"`
 		*ingest.GetResult
-		Sources []remote.Report `json:"sources,omitempty"`
-	}{root.String(), out, r, f.reports()}, nil)
+		Sources  []remote.Report `json:"sources,omitempty"`
+		Accepted *agreed         `json:"accepted,omitempty"`
+	}{root.String(), out, r, f.reports(), f.accepted}, nil)
 }

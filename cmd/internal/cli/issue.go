@@ -138,7 +138,7 @@ func (env *Env) show(out *issued) error {
 }
 
 // issues runs a command that makes one statement: build makes it against the
-// home's registry, as the signer.
+// home's registry, as the signer, or returns an [already].
 func (env *Env) issues(ctx context.Context, o issue, build func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error)) error {
 	signer, err := env.mine()
 	if err != nil {
@@ -146,6 +146,10 @@ func (env *Env) issues(ctx context.Context, o issue, build func(ctx context.Cont
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
 		s, err := build(ctx, c, signer)
+		var a *already
+		if errors.As(err, &a) {
+			return env.unchanged(a, o)
+		}
 		if err != nil {
 			return err
 		}
@@ -161,6 +165,18 @@ func (env *Env) issues(ctx context.Context, o issue, build func(ctx context.Cont
 func (env *Env) mine() (sign.Signer, error) {
 	ring, cfg, err := env.keys()
 	if err != nil {
+		return nil, err
+	}
+	return env.signer(ring, cfg)
+}
+
+// mineOrNew is mine, and makes the key in a home that has none at all.
+func (env *Env) mineOrNew() (sign.Signer, error) {
+	ring, cfg, err := env.keys()
+	if err != nil {
+		return nil, err
+	}
+	if err := ensureKey(env, ring, cfg); err != nil {
 		return nil, err
 	}
 	return env.signer(ring, cfg)

@@ -19,6 +19,7 @@ import (
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/ingest/dag"
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/credit/payfile"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -289,7 +290,7 @@ func writeRail(name string, b []byte) (made bool, err error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return false, err
 	}
-	return true, daemon.WriteFile(name, b, 0o600)
+	return true, durable.WriteFile(name, b, 0o600)
 }
 
 // withdrawRail removes a file that was just made, if the log has refused its

@@ -83,7 +83,7 @@ func (env *Env) fromPeers(ctx context.Context, ref string, from sourceFlags, pat
 		if rest != "" && !path {
 			return fault.New(fault.Invalid, "%s: a path inside the data is not taken here", fault.Quote(ref))
 		}
-		return fn(ctx, found{src, id, rest})
+		return fn(ctx, found{blocks: src, root: id, path: rest})
 	}
 	if len(from.urls) == 0 {
 		return fault.WithHint(fault.New(fault.Invalid, "peers know no names, only CIDs: %s is none", fault.Quote(ref)), "name a registry that does with --from")
@@ -92,7 +92,7 @@ func (env *Env) fromPeers(ctx context.Context, ref string, from sourceFlags, pat
 	for i, url := range from.urls {
 		list[i] = remote.Source{URL: url}
 	}
-	api, err := env.registryAmong(ctx, list)
+	api, _, err := env.registryAmong(ctx, list)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func newProfileSet(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set",
 		Short: "Log a profile: handle, name, links",
-		Long: `set logs a profile of the signing key. It replaces the one before. A handle is
+		Long: `set logs a profile of the signing key. It replaces the one before, as a whole. A handle is
 owned by the first key that takes it, for ever; others can then write
 handle/name instead of did:key:…/name. All of it is public and stays in the log.`,
 		Example: `  cairn profile set --handle ana --name 'Ana Ruiz' --orcid 0000-0002-1825-0097`,
@@ -57,6 +57,14 @@ func runProfileSet(ctx context.Context, env *Env, p *manifests.Profile) error {
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
 		p.Identity = signer.ID()
+		switch old, at, err := profileOf(ctx, c.API, p.Identity); {
+		case err != nil:
+			return err
+		case old != nil:
+			if old.Common = (manifests.Common{}); *old == *p {
+				return env.stated(&already{manifests.KindProfile, at.Statement, at.Index, fmt.Sprintf("your profile says this already, entry %d", at.Index), ""})
+			}
+		}
 		sub, err := env.state(ctx, c, p, signer)
 		if err != nil {
 			return err

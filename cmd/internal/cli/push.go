@@ -20,6 +20,7 @@ import (
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
 	"github.com/cairn-registry/cairn/cmd/internal/term"
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -359,5 +360,5 @@ func (p *pushing) keep(statement string, bundle []byte) (string, error) {
 		return "", err
 	}
 	name := filepath.Join(dir, statement+".cairn.json")
-	return name, daemon.WriteFile(name, bundle, 0o600)
+	return name, durable.WriteFile(name, bundle, 0o600)
 }

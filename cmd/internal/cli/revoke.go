@@ -20,7 +20,7 @@ func newKeyRevoke(env *Env) *cobra.Command {
 		Long: `revoke logs a statement, signed by the key itself, that the key signs nothing
 from the next entry on. Entries before stay as they are. It cannot be undone,
 and the names that the key owns take no new versions: rotating to another key is
-not built yet.`,
+not built yet. Revoking again changes nothing.`,
 		Example: `  cairn key revoke old-laptop --reason 'the laptop was stolen' --compromised-since 120`,
 		Args:    exactly(1, "one NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -47,6 +47,11 @@ func runKeyRevoke(ctx context.Context, env *Env, name, reason string, since int6
 		k.CompromisedSince = &index
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
+		if e, err := revoked(ctx, c.API, signer.ID()); err != nil {
+			return err
+		} else if e != nil {
+			return env.stated(&already{manifests.KindKey, e.Statement, e.Index, fmt.Sprintf("the key %s is revoked already, entry %d", name, e.Index), ""})
+		}
 		sub, err := env.state(ctx, c, k, signer)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -80,13 +81,15 @@ type found struct {
 	blocks unixfs.Blocks
 	root   cid.Cid
 	path   string // below root
+	// accepted is what --accept came to; nil when nothing had to be accepted.
+	accepted *agreed
 }
 
 // data runs fn with the data that REF names, in the home or, with --from, at
 // gateways. With path, REF may go on with a path inside the data.
 func (env *Env) data(ctx context.Context, ref string, from sourceFlags, path bool, fn func(context.Context, found) error) error {
 	env.roomy()
-	if err := from.peers.check(); err != nil {
+	if err := errors.Join(from.peers.check(), from.accept.check(&from)); err != nil {
 		return err
 	}
 	if from.peers.on {
@@ -103,7 +106,7 @@ func (env *Env) data(ctx context.Context, ref string, from sourceFlags, path boo
 		// A home that has only imported blocks: a CID is all that can be meant.
 		if id, err := cjson.ParseCID(first); err == nil {
 			return env.connect(ctx, dir, cfg, func(ctx context.Context, c *daemon.Conn) error {
-				return fn(ctx, found{c.Blocks, id, rest})
+				return fn(ctx, found{blocks: c.Blocks, root: id, path: rest})
 			})
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/config"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry/auth"
 )
@@ -70,7 +71,7 @@ func runToken(env *Env, file string, t tokenJSON) error {
 	if err != nil {
 		return fault.Mark(fault.Internal, err)
 	}
-	if err := daemon.WriteFile(file, append(b, '\n'), 0o600); err != nil {
+	if err := durable.WriteFile(file, append(b, '\n'), 0o600); err != nil {
 		return err
 	}
 	out := struct {

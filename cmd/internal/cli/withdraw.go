@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
@@ -12,6 +14,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/client"
 )
 
 func newWithdraw(env *Env) *cobra.Command {
@@ -25,7 +28,7 @@ statement. The publisher withdraws; another listed contributor only flags the
 version. The record stays, and so does everything made from it, marked: see
 "cairn impact". What others hold already cannot be called back, and a licence
 that cannot be revoked stays theirs. From the next period on, what the version
-keeps of its revenue goes where its terms say.
+keeps of its revenue goes where its terms say. Withdrawing again changes nothing.
 
 ` + refHelp,
 		Example: `  cairn impact interviews
@@ -43,8 +46,11 @@ keeps of its revenue goes where its terms say.
 				}
 				for _, x := range w.Withdrawals {
 					if x.Party == signer.ID() {
-						return nil, fault.WithHint(fault.New(fault.Conflict, "you have withdrawn or flagged it already: statement %s, entry %d", x.Statement, x.Index),
-							"\"cairn impact\" shows what comes from it")
+						did := "withdrawn"
+						if x.Flag {
+							did = "flagged"
+						}
+						return nil, &already{manifests.KindWithdraw, x.Statement, x.Index, fmt.Sprintf("you have %s %s already, entry %d", did, nodeName(n), x.Index), ""}
 					}
 				}
 				d := &manifests.Withdraw{Party: signer.ID(), Statement: n.Statement, Reason: reason}
@@ -95,6 +101,11 @@ long one.`,
 				if err != nil {
 					return nil, err
 				}
+				if entry == "" {
+					if err := standingTombstone(ctx, c.API, id); err != nil {
+						return nil, err
+					}
+				}
 				i := st.Index
 				if entry != "" {
 					if i, err = strconv.ParseUint(entry, 10, 63); err != nil {
@@ -127,4 +138,16 @@ long one.`,
 	f.StringVar(&reason, "reason", "", "`reason`: legal-order, personal-data, illegal-content, infringement or other")
 	o.register(c)
 	return c
+}
+
+// standingTombstone returns an [already] when the statement of a version is erased.
+func standingTombstone(ctx context.Context, api *client.Client, id cid.Cid) error {
+	w, err := api.Withdrawals(ctx, id)
+	if errors.Is(err, fault.NotFound) || err == nil && (w.Gone == nil || !w.Gone.Erased) {
+		return nil // no version, or not erased
+	}
+	if err != nil {
+		return err
+	}
+	return &already{manifests.KindTombstone, w.Gone.Statement, w.Gone.Index, fmt.Sprintf("the body of %s is erased already, entry %d says so", id, w.Gone.Index), "--entry erases another entry that carries it"}
 }

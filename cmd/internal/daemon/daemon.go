@@ -23,6 +23,7 @@ import (
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/ingest/blocks/remote"
 	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
@@ -201,7 +202,7 @@ func (h *Home) Create(ctx context.Context, origin string, seal func(origin, vkey
 	if err != nil {
 		return err
 	}
-	if err := WriteFile(creating, envelope, 0o600); err != nil {
+	if err := durable.WriteFile(creating, envelope, 0o600); err != nil {
 		return err
 	}
 	return h.finishCreate(ctx)
@@ -221,13 +222,13 @@ func (h *Home) finishCreate(ctx context.Context) error {
 		h.reg = nil
 		return fmt.Errorf("making the registry: %w", err)
 	}
-	if err := WriteFile(filepath.Join(h.Dir, VKeyFile), []byte(cfg.VKey+"\n"), 0o644); err != nil {
+	if err := durable.WriteFile(filepath.Join(h.Dir, VKeyFile), []byte(cfg.VKey+"\n"), 0o644); err != nil {
 		return err
 	}
 	if err := os.Remove(creating); err != nil {
 		return err
 	}
-	return SyncDir(filepath.Dir(creating))
+	return durable.Sync(filepath.Dir(creating))
 }
 
 // CheckLog checks the log's files as they lie on disk, before anything opens
@@ -260,7 +261,7 @@ func writeOnce(name string, b []byte) error {
 	if exists(name) {
 		return nil
 	}
-	return WriteFile(name, b, 0o600)
+	return durable.WriteFile(name, b, 0o600)
 }
 
 // Close closes what was opened, in the order of the flow, and gives the home free.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/registry/translog"
 )
@@ -33,7 +34,7 @@ func loadLogKey(dir, origin string, create bool) (note.Signer, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		if err := WriteFile(name, []byte(skey+"\n"), 0o600); err != nil {
+		if err := durable.WriteFile(name, []byte(skey+"\n"), 0o600); err != nil {
 			return nil, "", err
 		}
 		b = []byte(skey)

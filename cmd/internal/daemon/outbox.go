@@ -10,6 +10,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
@@ -27,7 +28,7 @@ func (o Outbox) Put(statement cid.Cid, envelope []byte) error {
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(o.dir, statement.String()+envelopeSuffix), envelope, 0o600)
+	return durable.WriteFile(filepath.Join(o.dir, statement.String()+envelopeSuffix), envelope, 0o600)
 }
 
 // Remove takes an envelope out; one that is not there is no error.

@@ -26,6 +26,7 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
@@ -113,13 +114,13 @@ func (r *Ring) Create(name string, alg Algorithm, passphrase func() ([]byte, err
 		return Entry{}, err
 	}
 	// The private half takes the name, and only its maker writes the public one.
-	if err := r.write(name+suffix, b, 0o600, false); err != nil {
+	if err := durable.CreateFile(filepath.Join(r.dir, name+suffix), b, 0o600); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return Entry{}, taken(name)
 		}
 		return Entry{}, err
 	}
-	if err := r.write(name+pubSuffix, []byte(s.ID()+"\n"), 0o644, true); err != nil {
+	if err := durable.WriteFile(filepath.Join(r.dir, name+pubSuffix), []byte(s.ID()+"\n"), 0o644); err != nil {
 		return Entry{}, err
 	}
 	return Entry{name, s.ID(), alg, passphrase != nil}, nil
@@ -138,39 +139,6 @@ func generate(alg Algorithm) (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	return nil, fault.New(fault.Invalid, "%s is no kind of key: ed25519 or p256", fault.Quote(string(alg)))
-}
-
-// write stores a file durably: a temporary file, fsync, then a link that fails
-// when the name is taken, or a rename that replaces it.
-func (r *Ring) write(name string, b []byte, perm fs.FileMode, replace bool) error {
-	f, err := os.CreateTemp(r.dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Chmod(perm)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	put := os.Link
-	if replace {
-		put = os.Rename
-	}
-	if err := put(f.Name(), filepath.Join(r.dir, name)); err != nil {
-		return err
-	}
-	d, err := os.Open(r.dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // find returns the name of the file that holds a key: fault.NotFound when there

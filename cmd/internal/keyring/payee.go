@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -176,7 +177,7 @@ func (r *Ring) writeNew(name string, b []byte) error {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return err
 	}
-	return r.write(name, b, 0o600, true)
+	return durable.WriteFile(filepath.Join(r.dir, name), b, 0o600)
 }
 
 // ReadOpening reads an opening from a file that only its owner may read.

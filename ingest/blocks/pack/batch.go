@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/ingest/internal/direct"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -137,11 +137,11 @@ func (s *Store) newPack(t *tail) error {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = syncDir(s.packsDir())
+		err = durable.Sync(s.packsDir())
 	}
 	if err != nil {
 		f.Close()
-		return s.fail(noSpace(err))
+		return s.fail(durable.NoSpace(err))
 	}
 	s.mu.Lock()
 	s.packs[id] = p
@@ -149,13 +149,6 @@ func (s *Store) newPack(t *tail) error {
 	t.pack, t.num, t.end, t.sealed = p, id.num, int64(len(header)), false
 	t.row = packRow{end: t.end}
 	return nil
-}
-
-func noSpace(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fault.Mark(fault.NoSpace, err)
-	}
-	return err
 }
 
 // Append adds a block; stored is false for one that is there already, in the
@@ -220,7 +213,7 @@ func isCommitLike(data []byte) bool {
 // broken handles a failed write: what is behind the last commit is cut off; a
 // full disk is told as such and leaves the store usable, all else poisons it.
 func (b *Batch) broken(err error) error {
-	marked := noSpace(err)
+	marked := durable.NoSpace(err)
 	cut := b.abort()
 	if errors.Is(marked, fault.NoSpace) && cut == nil {
 		return marked
@@ -275,7 +268,7 @@ func (b *Batch) Commit(ctx context.Context) error {
 		return b.broken(err)
 	}
 	if err := t.pack.f.Sync(); err != nil {
-		return b.s.fail(noSpace(err))
+		return b.s.fail(durable.NoSpace(err))
 	}
 	row := packRow{end: b.out.Offset(), frames: t.row.frames + b.run.frames + 1, blocks: t.row.blocks + int64(len(b.order)), sealed: sealed}
 	if err := b.s.indexBlocks(t.pack.id, b.order, b.pending, row); err != nil {
@@ -352,13 +345,4 @@ func (b *Batch) Close() error {
 		return b.s.fail(err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/ingest/internal/direct"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -69,7 +70,7 @@ func createIncoming(name, id string, writer func(*os.File, int64) (appender, err
 	if _, err := f.WriteAt(header, 0); err != nil {
 		f.Close()
 		os.Remove(name)
-		return nil, noSpace(err)
+		return nil, durable.NoSpace(err)
 	}
 	out, err := writer(f, int64(len(header)))
 	if err != nil {
@@ -103,7 +104,7 @@ func (w *IncomingWriter) Append(ctx context.Context, c cid.Cid, data []byte) (st
 	var hb [maxFrameHeader]byte
 	h := appendFrameHeader(hb[:0], c, len(data))
 	if err := w.out.Write(h, data); err != nil {
-		return false, noSpace(err)
+		return false, durable.NoSpace(err)
 	}
 	w.run.add(h)
 	w.seen[d] = true
@@ -128,10 +129,10 @@ func (w *IncomingWriter) Commit(context.Context) error {
 		err = w.f.Sync()
 	}
 	if err != nil {
-		return noSpace(err)
+		return durable.NoSpace(err)
 	}
 	w.run.reset()
-	return syncDir(filepath.Dir(w.name))
+	return durable.Sync(filepath.Dir(w.name))
 }
 
 // Close closes the file, which stays to be adopted. What was appended since the
@@ -205,7 +206,7 @@ func (s *Store) AdoptFrom(ctx context.Context, from *Store, id string) (Stats, e
 	if err := os.Rename(name, filepath.Join(s.packsDir(), p.id.String()+".car")); err != nil {
 		return Stats{}, err
 	}
-	if err := errors.Join(syncDir(s.packsDir()), syncDir(filepath.Dir(name))); err != nil {
+	if err := errors.Join(durable.Sync(s.packsDir()), durable.Sync(filepath.Dir(name))); err != nil {
 		return Stats{}, s.fail(err)
 	}
 	adopted = true

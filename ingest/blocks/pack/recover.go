@@ -11,6 +11,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
+
+	"github.com/cairn-registry/cairn/ingest/durable"
 )
 
 // A Damage is a place in a pack, or in the index, that is not as it was written.
@@ -246,7 +248,7 @@ func (s *Store) keepTail(p *packFile, offset, n int64) error {
 		return err
 	}
 	_, err = io.Copy(f, io.NewSectionReader(p.f, offset, n))
-	return errors.Join(err, f.Sync(), f.Close(), syncDir(s.packsDir()))
+	return errors.Join(err, f.Sync(), f.Close(), durable.Sync(s.packsDir()))
 }
 
 // indexFound indexes blocks that a scan found; one that is indexed already

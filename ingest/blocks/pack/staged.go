@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
@@ -74,7 +75,7 @@ func (s *Store) Lend(name, id string) error {
 		}
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(name)))
+	return errors.Join(durable.Sync(filepath.Dir(to)), durable.Sync(filepath.Dir(name)))
 }
 
 // Lent lists the ids of the private packs that wait for adoption.

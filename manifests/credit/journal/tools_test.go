@@ -15,6 +15,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/credit/credittest"
 	"github.com/cairn-registry/cairn/manifests/credit/journal"
+	"github.com/cairn-registry/cairn/manifests/toolstest"
 )
 
 // The tests of this file let foreign programs judge. .ci/install installs them.
@@ -31,13 +32,6 @@ var judges = []judge{
 	{formats[0], "hledger", []string{"check", "--strict", "-f"}, nil},
 	{formats[1], "bean-check", []string{"--no-cache"}, nil},
 	{formats[2], "ledger", []string{"--init-file", "/dev/null", "--strict", "--pedantic", "-f"}, []string{"balance"}},
-}
-
-func (j judge) need(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath(j.program); err != nil {
-		t.Skipf("NOT RUN: %s is missing; .ci/install installs it", j.program)
-	}
 }
 
 // run returns what the program says of text, and an error if it refuses it.
@@ -61,7 +55,7 @@ func TestProgramsAcceptAndFindEveryDigit(t *testing.T) {
 	for _, j := range judges {
 		t.Run(j.program, func(t *testing.T) {
 			t.Parallel()
-			j.need(t)
+			toolstest.Program(t, j.program)
 			text := written(t, j.format, diamond())
 			if out, err := j.run(t, text); err != nil {
 				t.Fatalf("%v\n%s\n%s", err, out, text)
@@ -95,7 +89,7 @@ type balance struct{ account, currency string }
 func hledgerBalances(t *testing.T, text string) map[balance]credit.Amount {
 	t.Helper()
 	hledger := judge{formats[0], "hledger", []string{"balance", "--flat", "--no-total", "-O", "csv", "-f"}, nil}
-	hledger.need(t)
+	toolstest.Program(t, hledger.program)
 	out, err := hledger.run(t, text)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -189,7 +183,7 @@ func TestRunsOfTheEngine(t *testing.T) {
 	entries, _ := runs(t, 0)
 	for _, j := range judges {
 		t.Run(j.program, func(t *testing.T) {
-			j.need(t)
+			toolstest.Program(t, j.program)
 			if out, err := j.run(t, written(t, j.format, entries)); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -203,7 +197,7 @@ func TestProgramsTakeEveryPrecision(t *testing.T) {
 	for _, j := range judges {
 		t.Run(j.program, func(t *testing.T) {
 			t.Parallel()
-			j.need(t)
+			toolstest.Program(t, j.program)
 			for _, units := range []string{"4999999999999999999999999999", "170141183460469231731687303715884105727"} {
 				if len(units) > 28 && j.program == "bean-check" {
 					continue // not exported
@@ -265,7 +259,7 @@ func TestPrecisionTraps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.need(t)
+			toolstest.Program(t, c.program)
 			if c.program == "hledger" && c.want == accepts && !hledgerBefore(t, 1, 44) {
 				t.Log("hledger 1.44 and later take the precision from the entry: not a trap any more")
 				return

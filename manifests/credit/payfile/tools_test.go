@@ -11,37 +11,10 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/credit/payfile"
+	"github.com/cairn-registry/cairn/manifests/toolstest"
 )
 
 // The tests of this file let foreign programs judge. .ci/install installs them.
-
-// needTool returns the path of a program, or skips loudly.
-func needTool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("NOT RUN: %s is missing; .ci/install installs it", name)
-	}
-	return path
-}
-
-// npmTools returns the folder where .ci/install puts npm packages, or skips
-// loudly if it lacks one.
-func npmTools(t *testing.T, module string) string {
-	t.Helper()
-	dir := os.Getenv("CAIRN_TOOLS")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			t.Skipf("NOT RUN: neither CAIRN_TOOLS nor a home says where %s is", module)
-		}
-		dir = filepath.Join(home, ".cache", "cairn-tools")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(module))); err != nil {
-		t.Skipf("NOT RUN: the npm package %s is missing in %s; .ci/install installs it", module, dir)
-	}
-	return dir
-}
 
 func writeFile(t *testing.T, name, content string) string {
 	t.Helper()
@@ -53,8 +26,8 @@ func writeFile(t *testing.T, name, content string) string {
 }
 
 func TestOpenZeppelinJudgesTheDump(t *testing.T) {
-	node := needTool(t, "node")
-	tools := npmTools(t, "@openzeppelin/merkle-tree")
+	node := toolstest.Program(t, "node")
+	tools := toolstest.Packages(t, "@openzeppelin/merkle-tree")
 	judge := func(lines []payfile.Line, change func(dump string) string) (string, error) {
 		tree := must(payfile.NewStandardTree(lines))(t)
 		var p struct {
@@ -104,7 +77,7 @@ func TestOpenZeppelinJudgesTheDump(t *testing.T) {
 }
 
 func TestXmllintJudgesTheMessage(t *testing.T) {
-	xmllint := needTool(t, "xmllint")
+	xmllint := toolstest.Program(t, "xmllint")
 	const schema = "testdata/pain.001.001.10-subset.xsd"
 	judge := func(t *testing.T, message string) (string, error) {
 		t.Helper()

