@@ -17,8 +17,7 @@ import (
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
-// accessTries is how often access is asked for: a registry that has just begun
-// takes no signature of the second that it began in.
+// accessTries is how often what a signed request asks is asked, a second apart.
 const accessTries = 3
 
 func newAccess(env *Env) *cobra.Command {
@@ -65,16 +64,22 @@ for a day at most, for reading alone, and stored nowhere but in the -o file.`,
 }
 
 // access gets a token.
-func access(ctx context.Context, api *client.Client) (out *wire.Access, err error) {
+func access(ctx context.Context, api *client.Client) (*wire.Access, error) {
+	return again(ctx, api.Access)
+}
+
+// again asks what a signed request asks, a few times: a registry that has just begun
+// takes no signature of the second that it began in.
+func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (out T, err error) {
 	for try := 1; ; try++ {
-		out, err = api.Access(ctx)
+		out, err = ask(ctx)
 		if fault.Of(err) != fault.Unauthenticated || try == accessTries {
 			return out, err
 		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return out, context.Cause(ctx)
 		}
 	}
 }

@@ -227,7 +227,7 @@ checkable log.`,
 	add("use", newLs(env), newOverlap(env), newShow(env), newHistory(env), newLineage(env), newImpact(env), newGet(env), newCat(env), newCar(env), newMetadata(env), newTerms(env))
 	add("share", newAccept(env), newAccess(env), newAccepted(env), newCosign(env), newAgree(env), newModel(env), newLock(env), newUse(env), newRevenue(env), newDispute(env), newPayee(env), newStatement(env), newCredit(env), newPayout(env))
 	add("check", newAudit(env), newReceipt(env), newCheck(env))
-	add("run", newServe(env), newToken(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newTombstone(env), newVersion(env))
+	add("run", newServe(env), newRegistry(env), newToken(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newTombstone(env), newVersion(env))
 	root.AddCommand(newProbe())
 	return root
 }

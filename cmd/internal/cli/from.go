@@ -34,6 +34,7 @@ type sourceFlags struct {
 	bearer string
 	peers  peerFlags
 	accept acceptFlag
+	record *recording // --fetch-record; nil where a command has no such flag
 }
 
 func (f *sourceFlags) register(c *cobra.Command) {
@@ -121,7 +122,7 @@ func (env *Env) elsewhere(ctx context.Context, ref string, from sourceFlags, pat
 	}
 	list := make([]remote.Source, len(from.urls))
 	for i, url := range from.urls {
-		list[i] = remote.Source{URL: url, Bearer: tokens[i]}
+		list[i] = remote.Source{URL: url, Bearer: tokens[i], Tell: from.record.tell()}
 	}
 	src, err := remote.OpenSources(list, remote.SourcesOptions{})
 	if err != nil {
@@ -132,7 +133,7 @@ func (env *Env) elsewhere(ctx context.Context, ref string, from sourceFlags, pat
 	if err != nil {
 		first, rest, _ := strings.Cut(ref, "/")
 		id, notCID := cjson.ParseCID(first)
-		if notCID != nil || ctx.Err() != nil {
+		if notCID != nil || ctx.Err() != nil || from.record.wanted() {
 			return err
 		}
 		return env.fetched(ctx, src, found{blocks: src, root: id, path: rest}, path, ref, fn) // no registry is needed
@@ -159,6 +160,9 @@ func (env *Env) elsewhere(ctx context.Context, ref string, from sourceFlags, pat
 			src.Close()
 			src, f.blocks = opened, opened
 		}
+	}
+	if err := from.record.begin(ctx, env, api, list[at].URL, ref, f, &from.remoteFlags); err != nil {
+		return env.refused(ctx, err, api, list, at, ref, f.root)
 	}
 	return env.refused(ctx, env.fetched(ctx, src, f, path, ref, fn), api, list, at, ref, f.root)
 }

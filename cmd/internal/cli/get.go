@@ -13,7 +13,7 @@ import (
 )
 
 func newGet(env *Env) *cobra.Command {
-	var from sourceFlags
+	from := sourceFlags{record: new(recording)}
 	var out, links string
 	c := &cobra.Command{
 		Use:   "get REF -o PATH",
@@ -25,6 +25,8 @@ fetched again.
 
 ` + fromHelp + `
 
+` + recordHelp + `
+
 Symlinks are written last, and only those that stay inside PATH.
 
 ` + refHelp,
@@ -32,6 +34,7 @@ Symlinks are written last, and only those that stay inside PATH.
   cairn get bafybei… --from http://127.0.0.1:8411 -o ./weather
   cairn get bafybei… --from https://one.example --from https://two.example -o ./weather
   cairn get ana/interviews --from https://registry.example --policy registry.vkey --accept -o ./interviews
+  cairn get seattle-weather --from http://127.0.0.1:8411 --fetch-record weather.fetch.json -o ./weather
   cairn get bafybei… --p2p --peer /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW… -o ./weather`,
 		Args: exactly(1, "one REF"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -39,17 +42,18 @@ Symlinks are written last, and only those that stay inside PATH.
 				return fault.WithHint(fault.New(fault.Invalid, "where to? -o PATH is missing"), "cairn get %s -o ./data", args[0])
 			}
 			return env.data(c.Context(), args[0], from, true, func(ctx context.Context, f found) error {
-				return runGet(ctx, env, f, out, links)
+				return runGet(ctx, env, f, out, links, from.record)
 			})
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`path` to write to")
 	c.Flags().StringVar(&links, "links", ingest.LinksInside, "`which` symlinks to write: inside, all or none")
 	from.register(c)
+	from.record.register(c)
 	return c
 }
 
-func runGet(ctx context.Context, env *Env, f found, out, links string) error {
+func runGet(ctx context.Context, env *Env, f found, out, links string, record *recording) error {
 	switch links {
 	case ingest.LinksInside, ingest.LinksAll, ingest.LinksNone:
 	default:
@@ -84,6 +88,10 @@ func runGet(ctx context.Context, env *Env, f found, out, links string) error {
 	if sources := perSource(f.reports()); sources != "" {
 		env.note("%s", sources)
 	}
+	done, err := record.end(ctx, env)
+	if err != nil {
+		return err
+	}
 	if !env.json {
 		return nil
 	}
@@ -93,5 +101,6 @@ func runGet(ctx context.Context, env *Env, f found, out, links string) error {
 		*ingest.GetResult
 		Sources  []remote.Report `json:"sources,omitempty"`
 		Accepted *agreed         `json:"accepted,omitempty"`
-	}{root.String(), out, r, f.reports(), f.accepted}, nil)
+		Record   *fetchRecorded  `json:"fetchRecord,omitempty"`
+	}{root.String(), out, r, f.reports(), f.accepted, done}, nil)
 }

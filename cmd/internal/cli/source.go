@@ -81,6 +81,9 @@ type found struct {
 	blocks unixfs.Blocks
 	root   cid.Cid
 	path   string // below root
+	// statement is the version that REF led to; undefined when it is none, or several
+	// have the data.
+	statement cid.Cid
 	// accepted is what --accept came to; nil when nothing had to be accepted.
 	accepted *agreed
 }
@@ -89,7 +92,7 @@ type found struct {
 // gateways. With path, REF may go on with a path inside the data.
 func (env *Env) data(ctx context.Context, ref string, from sourceFlags, path bool, fn func(context.Context, found) error) error {
 	env.roomy()
-	if err := errors.Join(from.peers.check(), from.accept.check(&from)); err != nil {
+	if err := errors.Join(from.peers.check(), from.accept.check(&from), from.record.check(&from)); err != nil {
 		return err
 	}
 	if from.peers.on {
@@ -128,8 +131,9 @@ func (env *Env) find(ctx context.Context, api *client.Client, ref string, path b
 		if slash && !path {
 			return found{}, fault.New(fault.Invalid, "%s: a path inside the data is not taken here", fault.Quote(ref))
 		}
-		root, err := env.rootOf(ctx, api, id, blocks)
-		return found{root: root, path: rest}, err
+		f, err := env.rootOf(ctx, api, id, blocks)
+		f.path = rest
+		return f, err
 	}
 	tries := []struct{ ref, path string }{{ref, ""}}
 	if path {
@@ -158,57 +162,72 @@ func (env *Env) find(ctx context.Context, api *client.Client, ref string, path b
 				return found{}, err
 			}
 		}
-		return found{root: root, path: t.path}, nil
+		return found{root: root, path: t.path, statement: soleVersion(res)}, nil
 	}
 	return found{}, last
 }
 
-// rootOf returns the data root that a CID leads to: it may be that of a
+// soleVersion is the one version that a resolution is about.
+func soleVersion(res *wire.Resolution) cid.Cid {
+	if len(res.Datasets) != 1 {
+		return cid.Undef
+	}
+	return res.Datasets[0].Statement.Cid
+}
+
+// rootOf finds the data root that a CID leads to: it may be that of a
 // statement or a manifest; any other is taken for a root. What comes from
 // elsewhere, when there are blocks to read it from, is checked against the CID on
-// the way.
-func (env *Env) rootOf(ctx context.Context, api *client.Client, id cid.Cid, blocks unixfs.Blocks) (cid.Cid, error) {
+// the way; which version has a root, or a manifest, is the registry's word.
+func (env *Env) rootOf(ctx context.Context, api *client.Client, id cid.Cid, blocks unixfs.Blocks) (found, error) {
 	res, err := api.Resolve(ctx, id.String())
 	if err != nil {
 		// A gateway without /v1, or a CID that the registry does not know.
 		if blocks != nil || fault.Of(err) == fault.NotFound {
 			err = ctx.Err()
 		}
-		return id, err
+		return found{root: id}, err
 	}
+	f := found{root: id, statement: soleVersion(res)}
 	if blocks == nil {
-		if res.Kind == "root" {
-			return id, nil
+		if res.Kind != "root" {
+			f.root = res.Root.Cid
 		}
-		return res.Root.Cid, nil
+		return f, nil
 	}
 	switch res.Kind {
 	case "statement":
-		b, err := api.Envelope(ctx, id)
-		if err != nil {
-			return cid.Undef, err
-		}
-		e, err := sign.Decode(b)
-		if err != nil {
-			return cid.Undef, err
-		}
-		s, err := manifests.Decode(e.Payload)
-		if err != nil {
-			return cid.Undef, err
-		}
-		return s.SubjectCID()
+		f.root, err = subjectOf(ctx, api, id)
+		return f, err
 	case "manifest":
 		b, err := blocks.Block(ctx, id)
 		if err != nil {
-			return cid.Undef, err
+			return found{}, err
 		}
 		m, err := manifests.DecodeManifest(b)
 		if err != nil {
-			return cid.Undef, err
+			return found{}, err
 		}
-		return m.Data.Root.Cid, nil
+		f.root = m.Data.Root.Cid
 	}
-	return id, nil
+	return f, nil
+}
+
+// subjectOf returns what a statement is about, by its envelope.
+func subjectOf(ctx context.Context, api *client.Client, statement cid.Cid) (cid.Cid, error) {
+	b, err := api.Envelope(ctx, statement)
+	if err != nil {
+		return cid.Undef, err
+	}
+	e, err := sign.Decode(b)
+	if err != nil {
+		return cid.Undef, err
+	}
+	s, err := manifests.Decode(e.Payload)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return s.SubjectCID()
 }
 
 // vouched returns the root of the statement that a name led to, once its bundle

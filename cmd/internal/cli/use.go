@@ -28,7 +28,7 @@ func newUse(env *Env) *cobra.Command {
 		Short: "Record what a model was trained on, and other use",
 	}
 	group(c)
-	c.AddCommand(newUseRecord(env), newUseList(env), newUseVerify(env))
+	c.AddCommand(newUseRecord(env), newUseList(env), newUseVerify(env), newUseFetchRecord(env))
 	return c
 }
 

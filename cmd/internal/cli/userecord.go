@@ -162,11 +162,10 @@ func (env *Env) attachFetches(ctx context.Context, api *client.Client, files []s
 		return err
 	}
 	for _, name := range files {
-		b, err := auditing.ReadBounded(name, sign.MaxEnvelope+1)
+		b, err := readFetchRecord(name)
 		if err != nil {
 			return fmt.Errorf("--fetch: %w", err)
 		}
-		b = []byte(strings.TrimSuffix(string(b), "\n"))
 		f, _, err := manifests.VerifyFetchRecord(b, reg.GatewayKeys)
 		if err != nil {
 			return fmt.Errorf("--fetch %s: %w", name, err)

@@ -33,10 +33,21 @@ func Bearer(base, token string, rt http.RoundTripper) (http.RoundTripper, error)
 	}) {
 		return nil, fault.New(fault.Invalid, "the bearer token for %s is not of letters, digits and -._~+/, at most %d", fault.Quote(base), maxToken)
 	}
+	return tell(base, func(h http.Header) { h.Set("Authorization", "Bearer "+token) }, rt)
+}
+
+// tell returns a transport that carries requests over rt, a transport of its own
+// for nil, and calls fn with the headers of those that go to the scheme, host and
+// port of base.
+func tell(base string, fn func(http.Header), rt http.RoundTripper) (http.RoundTripper, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return nil, fault.New(fault.Invalid, "%s is no URL of a gateway", fault.Quote(base))
+	}
 	if rt == nil {
 		rt = newTransport()
 	}
-	return &bearer{origin(u), "Bearer " + token, rt}, nil
+	return &telling{origin(u), fn, rt}, nil
 }
 
 func loopback(host string) bool {
@@ -44,7 +55,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// origin is scheme, host and port: what a token belongs to.
+// origin is scheme, host and port: what a token, or another word, belongs to.
 func origin(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -53,23 +64,23 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-type bearer struct {
+type telling struct {
 	origin string
-	header string
+	fn     func(http.Header)
 	rt     http.RoundTripper
 }
 
-func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
-	if origin(req.URL) == b.origin {
+func (t *telling) RoundTrip(req *http.Request) (*http.Response, error) {
+	if origin(req.URL) == t.origin {
 		req = req.Clone(req.Context())
-		req.Header.Set("Authorization", b.header)
+		t.fn(req.Header)
 	}
-	return b.rt.RoundTrip(req)
+	return t.rt.RoundTrip(req)
 }
 
 // CloseIdleConnections lets http.Client close what lies below.
-func (b *bearer) CloseIdleConnections() {
-	if t, ok := b.rt.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+func (t *telling) CloseIdleConnections() {
+	if c, ok := t.rt.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
 	}
 }

@@ -204,4 +204,4 @@ func (c *source) ask(ctx context.Context, id cid.Cid, digest []byte, reserved in
 	return b, wait, err
 }
 
-var _ http.RoundTripper = (*bearer)(nil)
+var _ http.RoundTripper = (*telling)(nil)

@@ -43,6 +43,10 @@ type Source struct {
 	// Bearer, unless empty, is a token that the source is shown, as [Bearer]
 	// does: no other host ever sees it.
 	Bearer string
+	// Tell, unless nil, is called with the headers of each request that goes to the
+	// source itself, to add what it alone is told. It may be called at any time, by
+	// several at once.
+	Tell func(http.Header)
 	// Transport carries the requests; nil: one of its own.
 	Transport http.RoundTripper
 }
@@ -147,6 +151,11 @@ func OpenSources(list []Source, o SourcesOptions) (*Sources, error) {
 		var err error
 		if one.Bearer != "" {
 			if rt, err = Bearer(one.URL, one.Bearer, rt); err != nil {
+				return nil, err
+			}
+		}
+		if one.Tell != nil {
+			if rt, err = tell(one.URL, one.Tell, rt); err != nil {
 				return nil, err
 			}
 		}
