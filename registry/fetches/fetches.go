@@ -59,6 +59,8 @@ const (
 	sweepEvery = 15 * time.Second
 	// recordWait is how long a record waits for others that are being made.
 	recordWait = 30 * time.Second
+	// settleWait is how long a record waits for requests that are running.
+	settleWait = time.Second
 	// idBytes are what nobody guesses.
 	idBytes = 16
 )
@@ -233,7 +235,7 @@ func (f *Fetches) Open(ctx context.Context, key sign.KeyID, statement cid.Cid, p
 	now := f.o.Now()
 	head := header{Key: key, Statement: cjson.CID{Cid: statement}, Purpose: purpose, OpenedAt: now.Unix()}
 	// What a record could not say is refused before anything is counted.
-	if err := f.draft(head, d, counted{from: now.Unix(), to: now.Unix()}).Validate(); err != nil {
+	if _, err := manifests.NewFetchRecord(f.draft(head, d, counted{from: now.Unix(), to: now.Unix()}), f.o.Signer); err != nil {
 		return nil, err
 	}
 	if err := f.makeRoom(key); err != nil {
@@ -305,14 +307,15 @@ func (f *Fetches) find(id string) *fetch {
 	return f.all[sum]
 }
 
-// A Sent takes what is sent under one fetch. A nil Sent takes nothing.
+// A Sent takes what one request sends under a fetch. A nil Sent takes nothing.
 type Sent struct {
 	f *Fetches
 	x *fetch
 }
 
-// Find returns the Sent of the fetch with the given ID, nil when it is not open.
-func (f *Fetches) Find(id string) *Sent {
+// Begin returns what takes what one request sends under the fetch with the given ID;
+// nil when it is not open. Done ends it.
+func (f *Fetches) Begin(id string) *Sent {
 	if f == nil {
 		return nil
 	}
@@ -320,7 +323,45 @@ func (f *Fetches) Find(id string) *Sent {
 	if x == nil {
 		return nil
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.running++
 	return &Sent{f, x}
+}
+
+// Done says that the request has sent all that it will.
+func (s *Sent) Done() {
+	if s == nil {
+		return
+	}
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	if s.x.running--; s.x.running == 0 && s.x.idle != nil {
+		close(s.x.idle)
+		s.x.idle = nil
+	}
+}
+
+// settle waits a moment for requests that are running: whoever asks for a record has
+// its last byte before the sender has noted it.
+func (x *fetch) settle(ctx context.Context) {
+	x.mu.Lock()
+	if x.running == 0 {
+		x.mu.Unlock()
+		return
+	}
+	if x.idle == nil {
+		x.idle = make(chan struct{})
+	}
+	idle := x.idle
+	x.mu.Unlock()
+	wait := time.NewTimer(settleWait)
+	defer wait.Stop()
+	select {
+	case <-idle:
+	case <-wait.C: // others go on fetching
+	case <-ctx.Done():
+	}
 }
 
 // Add notes that n bytes of a file's contents, from off on in the leaf c, were
@@ -371,6 +412,7 @@ func (f *Fetches) Record(ctx context.Context, key sign.KeyID, id string) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	x.settle(ctx)
 	c, err := f.count(ctx, x, d.Root.Cid)
 	if err != nil {
 		return nil, err

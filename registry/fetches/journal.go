@@ -85,7 +85,9 @@ type fetch struct {
 	wait   []extent
 	// from and to are the first and last second of those that wait.
 	from, to int64
-	last     *counted // the last count
+	last     *counted      // the last count
+	running  int           // requests that send under it
+	idle     chan struct{} // closed when none is running any more; nil: nobody waits
 }
 
 func (x *fetch) empty() bool { return x.loaded && x.stored == 0 && len(x.wait) == 0 }

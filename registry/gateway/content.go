@@ -76,7 +76,9 @@ func (g *content) serve(rw http.ResponseWriter, r *http.Request, o origin) {
 		return
 	}
 	if id := r.Header.Get(wire.FetchHeader); id != "" && !g.owner {
-		r = r.WithContext(fetches.NewContext(r.Context(), g.fetches.Find(id)))
+		sent := g.fetches.Begin(id)
+		defer sent.Done()
+		r = r.WithContext(fetches.NewContext(r.Context(), sent))
 	}
 	if gated {
 		q.origin = "" // it is not shown on an origin of its own

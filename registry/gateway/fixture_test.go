@@ -137,6 +137,12 @@ func (h *home) add(f files) *ingest.Result {
 // register signs a statement about what was added, under terms.
 func (h *home) register(publisher, name, version string, r *ingest.Result, document *terms.Terms) cid.Cid {
 	h.t.Helper()
+	return h.registerAs(publisher, name, version, r, document, "unixfs-v1-2025")
+}
+
+// registerAs is register for data that was added with a profile.
+func (h *home) registerAs(publisher, name, version string, r *ingest.Result, document *terms.Terms, profile string) cid.Cid {
+	h.t.Helper()
 	document.Schema = terms.Schema
 	if document.Base.SPDX == "" {
 		document.Base.SPDX = "CC-BY-4.0"
@@ -154,7 +160,7 @@ func (h *home) register(publisher, name, version string, r *ingest.Result, docum
 	m := &manifests.Manifest{
 		Schema: manifests.ManifestSchema, Name: name, Version: version, CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
 		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},
-		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: "unixfs-v1-2025", Chunking: chunking},
+		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: profile, Chunking: chunking},
 	}
 	for _, f := range r.Files {
 		m.Files = append(m.Files, ingest.ManifestFile(f))

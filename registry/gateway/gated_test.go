@@ -119,6 +119,8 @@ func (d *door) signedBy(name string) http.RoundTripper {
 	return client.Signed(&http.Transport{DisableKeepAlives: true, DisableCompression: true}, foldtest.Key(name), d.now)
 }
 
+func bearer(token string) []string { return []string{"Authorization: Bearer " + token} }
+
 func (d *door) token(name string) string {
 	d.t.Helper()
 	out, err := client.New(d.url, d.signedBy(name)).Access(d.t.Context())
@@ -283,7 +285,6 @@ func TestGatedBytes(t *testing.T) {
 		may     bool
 		status  int // for whatever is asked; 0: it depends
 	}
-	bearer := func(token string) []string { return []string{"Authorization: Bearer " + token} }
 	callers := map[string]caller{
 		"stranger":                  {},
 		"wrong token":               {headers: bearer("cairn_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), status: 401},

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cairn-registry/cairn/registry/access"
 	"github.com/cairn-registry/cairn/registry/auth"
+	"github.com/cairn-registry/cairn/registry/fetches"
+	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/gateway"
 	"github.com/cairn-registry/cairn/registry/upload"
 )
@@ -71,6 +73,11 @@ func TestOpenAPIIsWhatIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.TakeAccess(reader)
+	counting, err := fetches.New(fetches.Options{Registry: h.reg, Blocks: h.store.All(), Signer: foldtest.Key("gateway"), Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.TakeFetches(counting)
 	_, reading := g.Patterns()
 	readOnly := g.Public(false)
 	g.TakeWrites(uploads)

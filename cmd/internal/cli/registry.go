@@ -103,7 +103,7 @@ func (k *keyChange) register(c *cobra.Command, what, about string, threshold boo
 func (k *keyChange) apply(ring *keyring.Ring, ids *[]sign.KeyID, threshold *int) error {
 	add, err := keysNamed(ring, "--add-"+k.what, k.add)
 	if errors.Is(err, fault.NotFound) {
-		return fault.WithHint(err, `"cairn key create NAME" makes one`)
+		return fault.WithHint(err, `"cairn key new NAME" makes one`)
 	}
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ with "cairn statement sign", and one submits it.
 A gateway key signs fetch records, the receipts of downloads: they hold as long as the
 key is listed. So a key that signs no more stays on the list; one that was stolen goes.
 The server signs with the key that gateway.key of its config names, "gateway" by default.`,
-		Example: `  cairn key create gateway
+		Example: `  cairn key new gateway
   cairn registry update --add-gateway-key gateway
   cairn registry update --add-operator did:key:z6Mk… --operator-threshold 2
   cairn registry update --add-arbiter did:key:z6Mk… --arbiter-threshold 1 -o update.json`,

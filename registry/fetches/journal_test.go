@@ -1,0 +1,321 @@
+package fetches
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/fold/foldtest"
+)
+
+// desk is Fetches without a registry: what counts, and nothing that signs.
+func desk(t *testing.T, now *time.Time) *Fetches {
+	t.Helper()
+	return &Fetches{
+		o: Options{Dir: t.TempDir(), Now: func() time.Time { return *now }}, log: slog.New(slog.DiscardHandler),
+		recording: make(chan struct{}, 1), all: make(map[[sha256.Size]byte]*fetch), ofKey: make(map[sign.KeyID]int),
+	}
+}
+
+func (f *Fetches) begin(t *testing.T, id, key string) *Sent {
+	t.Helper()
+	h := header{Key: foldtest.ID(key), Statement: cjson.CID{Cid: cjson.RawCID([]byte("statement"))}, Purpose: "why", OpenedAt: f.o.Now().Unix()}
+	x, err := create(f.o.Dir, sha256.Sum256([]byte(id)), h, f.o.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.all[x.sum] = x
+	f.ofKey[h.Key]++
+	return &Sent{f, x}
+}
+
+func leaf(i int) extent {
+	return extent{keyOf(cjson.RawCID([]byte{byte(i), byte(i >> 8)})), uint32(i), uint32(i + 1)}
+}
+
+func (s *Sent) put(i int) {
+	s.Add(cjson.RawCID([]byte{byte(i), byte(i >> 8)}), uint64(i), uint64(i+1))
+}
+
+// again opens the folder as the next process does.
+func again(t *testing.T, dir string) *fetch {
+	t.Helper()
+	found, err := openAll(dir)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d fetches, %v", len(found), err)
+	}
+	return found[0]
+}
+
+// TestWhatWasCountedStays: over a restart, in order, with the first and the last
+// second.
+func TestWhatWasCountedStays(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	f := desk(t, &now)
+	s := f.begin(t, "id", "tina")
+	var want []extent
+	for i := range 3*buffered + 7 {
+		s.put(i)
+		want = append(want, leaf(i))
+		now = now.Add(time.Second)
+	}
+	f.Close()
+	x := again(t, f.o.Dir)
+	n, err := x.read()
+	if err != nil || !slices.Equal(n.extents, want) {
+		t.Fatalf("%d extents of %d, %v", len(n.extents), len(want), err)
+	}
+	if n.from != 1_800_000_000 || n.to != now.Unix()-1 {
+		t.Errorf("from %d to %d", n.from, n.to)
+	}
+	if x.head != s.x.head || x.sum != s.x.sum {
+		t.Errorf("%+v, want %+v", x.head, s.x.head)
+	}
+}
+
+// TestRunsAreJoined: a leaf that is sent in slices is one extent.
+func TestRunsAreJoined(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	s := f.begin(t, "id", "tina")
+	c := cjson.RawCID([]byte("leaf"))
+	for off := uint64(0); off < 1<<20; off += 4096 {
+		s.Add(c, off, 4096)
+	}
+	s.Add(c, 0, 1)
+	s.Add(c, 5, 1)
+	if got := s.x.wait; len(got) != 3 || got[0].n != 1<<20 {
+		t.Errorf("%v", got)
+	}
+	var none *Sent
+	none.Add(c, 0, 1)
+	s.Add(c, 1<<32-1, 1) // of no leaf
+	s.Add(c, 0, 0)
+	if len(s.x.wait) != 3 {
+		t.Error("what cannot be was noted")
+	}
+}
+
+// TestCutAnywhere: a file that a crash cut or spoilt at any byte still opens, says at
+// most what it said, and takes more.
+func TestCutAnywhere(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	f := desk(t, &now)
+	s := f.begin(t, "id", "tina")
+	for i := range 5 {
+		s.put(2 * i)
+		f.flush() // a frame each
+	}
+	f.Close()
+	whole, err := os.ReadFile(s.x.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := bytes.IndexByte(whole, '\n') + 1
+	for cut := head; cut <= len(whole); cut++ {
+		for _, spoil := range []bool{false, true} {
+			b := slices.Clone(whole[:cut])
+			if spoil {
+				if cut == len(whole) {
+					continue
+				}
+				b = append(b, make([]byte, len(whole)-cut)...) // zeros, as after a power cut
+			}
+			if err := os.WriteFile(s.x.name, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			x := again(t, f.o.Dir)
+			f.all = map[[sha256.Size]byte]*fetch{x.sum: x}
+			more := Sent{f, x}
+			more.put(99)
+			f.flush()
+			n, err := x.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			frames := (cut - head) / (frameHead + extentBytes + 4)
+			if len(n.extents) != frames+1 || n.extents[frames] != leaf(99) {
+				t.Fatalf("cut at %d (zeros %t): %v", cut, spoil, n.extents)
+			}
+			for i, e := range n.extents[:frames] {
+				if e != leaf(2*i) {
+					t.Fatalf("cut at %d: extent %d is %v", cut, i, e)
+				}
+			}
+		}
+	}
+	// Without its first line it says nothing, and goes.
+	if err := os.WriteFile(s.x.name, whole[:head-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := openAll(f.o.Dir); err != nil || len(found) != 0 {
+		t.Errorf("%d, %v", len(found), err)
+	}
+	if left, _ := os.ReadDir(f.o.Dir); len(left) != 0 {
+		t.Errorf("%v stays", left)
+	}
+}
+
+// TestFull: what is noted of one fetch is bounded, and stays what it was.
+func TestFull(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	s := f.begin(t, "id", "tina")
+	s.x.stored = maxExtents - 2
+	for i := range 5 {
+		s.put(2 * i)
+	}
+	f.flush()
+	if s.x.stored != maxExtents {
+		t.Errorf("%d", s.x.stored)
+	}
+	n, err := s.x.read()
+	if err != nil || len(n.extents) != 2 {
+		t.Errorf("%d, %v", len(n.extents), err)
+	}
+	if f.stored.Store(maxStored); f.stored.Load() < maxStored {
+		t.Fatal()
+	}
+	other := f.begin(t, "other", "tina")
+	other.put(1)
+	f.flush()
+	if n, err := other.x.read(); err != nil || len(n.extents) != 0 {
+		t.Errorf("over the bound of all: %d, %v", len(n.extents), err)
+	}
+	if err := f.makeRoom(foldtest.ID("eve")); err == nil {
+		t.Error("one more fits")
+	}
+}
+
+// TestNoRoomOnDisk: what cannot be written is not counted, and what was is.
+func TestNoRoomOnDisk(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	s := f.begin(t, "id", "tina")
+	s.put(1)
+	f.flush()
+	if err := os.Rename(s.x.name, s.x.name+".away"); err != nil {
+		t.Fatal(err)
+	}
+	s.put(3)
+	f.flush()
+	if err := os.Rename(s.x.name+".away", s.x.name); err != nil {
+		t.Fatal(err)
+	}
+	s.put(5)
+	f.flush()
+	n, err := s.x.read()
+	if err != nil || !slices.Equal(n.extents, []extent{leaf(1), leaf(5)}) {
+		t.Errorf("%v, %v", n.extents, err)
+	}
+}
+
+// TestFetchesEnd: an unused one after an hour, one with a byte a week after the last.
+func TestFetchesEnd(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	f.begin(t, "unused", "tina")
+	used := f.begin(t, "used", "tina")
+	used.put(1)
+	left := func() int {
+		f.flush()
+		f.expire()
+		n, err := os.ReadDir(f.o.Dir)
+		if err != nil || len(n) != len(f.all) {
+			t.Fatalf("%d files, %d fetches, %v", len(n), len(f.all), err)
+		}
+		return len(n)
+	}
+	if n := left(); n != 2 {
+		t.Fatalf("%d", n)
+	}
+	now = now.Add(newLife + time.Second)
+	if n := left(); n != 1 {
+		t.Errorf("after an hour: %d", n)
+	}
+	used.put(3)
+	now = now.Add(life - time.Second)
+	if n := left(); n != 1 {
+		t.Errorf("within the week: %d", n)
+	}
+	now = now.Add(2 * time.Second)
+	if n := left(); n != 0 || len(f.ofKey) != 0 || f.stored.Load() > 0 {
+		t.Errorf("after a week: %d, %v, %d bytes", n, f.ofKey, f.stored.Load())
+	}
+	used.put(5) // nothing comes back
+	if n := left(); n != 0 {
+		t.Errorf("%d", n)
+	}
+}
+
+// TestKeysHaveTheirShare: the next fetch of a key that has its share ends the one
+// that was idle longest, and nobody else's.
+func TestKeysHaveTheirShare(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	other := f.begin(t, "other", "otto")
+	var all []*Sent
+	for i := range maxOfKey {
+		now = now.Add(time.Second)
+		all = append(all, f.begin(t, strings.Repeat("x", i+1), "tina"))
+	}
+	all[0].put(1)
+	if err := f.makeRoom(foldtest.ID("tina")); err != nil {
+		t.Fatal(err)
+	}
+	if other.x.over || all[0].x.over || !all[1].x.over || all[2].x.over {
+		t.Error("another one ended")
+	}
+	if n := f.ofKey[foldtest.ID("tina")]; n != maxOfKey-1 {
+		t.Errorf("%d", n)
+	}
+}
+
+// FuzzJournal: any bytes are read up to where they are good, with bounded memory, and
+// what was read is what is there to be read again.
+func FuzzJournal(f *testing.F) {
+	now := time.Unix(1_800_000_000, 0)
+	dir := f.TempDir()
+	h := header{Key: foldtest.ID("tina"), Statement: cjson.CID{Cid: cjson.RawCID([]byte("statement"))}, OpenedAt: 1}
+	x, err := create(dir, sha256.Sum256([]byte("id")), h, now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	d := &Fetches{o: Options{Dir: dir, Now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler)}
+	for i := range 3 {
+		s := Sent{d, x}
+		s.put(2 * i)
+		x.mu.Lock()
+		d.write(x)
+		x.mu.Unlock()
+	}
+	b, err := os.ReadFile(x.name)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add(b[:len(b)-1])
+	f.Add([]byte("{}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var first []extent
+		n, count, err := scan(bytes.NewReader(b), func(e extent) { first = append(first, e) })
+		if err != nil {
+			return
+		}
+		if count != len(first) || n.size > int64(len(b)) {
+			t.Fatalf("%d extents of %d, %d bytes of %d", len(first), count, n.size, len(b))
+		}
+		var again []extent
+		m, _, err := scan(bytes.NewReader(b[:n.size]), func(e extent) { again = append(again, e) })
+		if err != nil || m.size != n.size || !slices.Equal(first, again) {
+			t.Fatalf("read again: %d bytes, %v", m.size, err)
+		}
+	})
+}
