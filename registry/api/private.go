@@ -37,7 +37,7 @@ func (a *API) RegisterPrivate(mux *http.ServeMux, store *spaces.Store) {
 
 func (a *API) post(mux *http.ServeMux, path string, limit int64, fn func(*http.Request, []byte) (any, error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-		b, err := readBody(w, r, limit)
+		b, err := ReadBody(w, r, limit)
 		if err != nil {
 			Problem(w, r, a.log, err)
 			return
