@@ -343,18 +343,7 @@ func (r *Rules) validate(p *field.Problems) {
 	if y == nil {
 		return
 	}
-	p.Add(field.Ppm(y.RatePpm), "predicate.rules.payment.ratePpm")
-	p.Add(field.OneOf(y.Stacking, "weighted", "sum", "pool"), "predicate.rules.payment.stacking")
-	p.Add(field.Ppm(y.FloorPpm), "predicate.rules.payment.floorPpm")
-	p.Add(field.Ppm(y.CapPpm), "predicate.rules.payment.capPpm")
-	p.Add(field.Ppm(y.PoolPpm), "predicate.rules.payment.poolPpm")
-	if y.Pool.Defined() {
-		p.Add(field.StatementCID(y.Pool), "predicate.rules.payment.pool")
-	}
-	if y.Pool.Defined() != (y.PoolPpm > 0) {
-		p.Add("pool and poolPpm stand together", "predicate.rules.payment.pool")
-	}
-	if y.Stacking == "pool" && !y.Pool.Defined() {
-		p.Add(`stacking "pool" needs a pool`, "predicate.rules.payment.pool")
-	}
+	p.Payment("predicate.rules.payment", field.Payment{
+		RatePpm: y.RatePpm, Stacking: y.Stacking, FloorPpm: y.FloorPpm, CapPpm: y.CapPpm, Pool: y.Pool, PoolPpm: y.PoolPpm,
+	})
 }

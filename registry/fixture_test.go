@@ -2,27 +2,22 @@ package registry_test
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
-	block "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
-	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry"
-	"github.com/cairn-registry/cairn/registry/fold/foldtest"
-	"github.com/cairn-registry/cairn/registry/translog"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 )
 
-const origin = "cairn.example/log"
+const origin = registrytest.Origin
 
 // A home is a registry with its store, in a folder of its own.
 type home struct {
@@ -34,26 +29,9 @@ type home struct {
 
 func newHome(t testing.TB) *home {
 	t.Helper()
-	skey, vkey, err := translog.NewLogKey(origin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, _, err := translog.LoadKey(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &home{t: t, cfg: registry.Config{Dir: t.TempDir(), VKey: vkey, Signer: signer}}
-	if err := os.Mkdir(filepath.Join(h.cfg.Dir, "trust"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	h := &home{t: t, cfg: registrytest.Config(t)}
 	h.openStore()
-	p := &manifests.Registry{
-		Common: common(t), Origin: origin, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")},
-		OperatorThreshold: 1, FirstPeriod: "2026-11",
-	}
-	if h.reg, err = registry.Create(t.Context(), h.cfg, seal(t, manifests.New(p), "operator")); err != nil {
-		t.Fatal(err)
-	}
+	h.reg = registrytest.Create(t, h.cfg)
 	t.Cleanup(h.close)
 	return h
 }
@@ -97,35 +75,11 @@ func (h *home) reopen(do func()) {
 	}
 }
 
-func common(t testing.TB) manifests.Common {
-	t.Helper()
-	nonce, err := manifests.NewNonce(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return manifests.Common{Registry: origin, Nonce: nonce, IssuedAt: "2026-11-22T08:00:00Z"}
-}
-
-func seal(t testing.TB, s *manifests.Statement, signers ...string) []byte {
-	t.Helper()
-	payload, err := manifests.Encode(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var keys []sign.Signer
-	for _, name := range signers {
-		keys = append(keys, foldtest.Key(name))
-	}
-	e, err := sign.Seal(payload, keys...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := e.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+// What the tests write often.
+var (
+	common = registrytest.Common
+	seal   = registrytest.Seal
+)
 
 // A dataset is a contribution before it is signed, to be broken on purpose.
 type dataset struct {
@@ -137,17 +91,7 @@ type dataset struct {
 // put stores files and documents and returns the contribution about them.
 func (h *home) put(publisher, name, version string, files map[string]string, change func(*dataset)) *dataset {
 	h.t.Helper()
-	dir := h.t.TempDir()
-	for path, text := range files {
-		full := filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
-			h.t.Fatal(err)
-		}
-		if err := os.WriteFile(full, []byte(text), 0o666); err != nil {
-			h.t.Fatal(err)
-		}
-	}
-	r, err := ingest.Add(h.t.Context(), dir, ingest.PackStore(h.store), ingest.AddOptions{NoSketch: true})
+	r, err := ingest.Add(h.t.Context(), registrytest.Folder(h.t, files), ingest.PackStore(h.store), ingest.AddOptions{NoSketch: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -156,28 +100,12 @@ func (h *home) put(publisher, name, version string, files map[string]string, cha
 		h.t.Fatal(err)
 	}
 	h.record(cjson.JSONCID(tb), tb)
-	chunking, err := manifests.ParseChunking(r.Chunker)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	id := foldtest.ID(publisher)
-	d := &dataset{root: r.Root, manifest: manifests.Manifest{
-		Schema: manifests.ManifestSchema, Name: name, Version: version, CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
-		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},
-		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: "unixfs-v1-2025", Chunking: chunking},
-	}}
-	for _, f := range r.Files {
-		d.manifest.Files = append(d.manifest.Files, ingest.ManifestFile(f))
-	}
-	d.Contribution = &manifests.Contribution{
-		Common: common(h.t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
-		Dataset:      manifests.Dataset{Name: name, Version: version, License: "CC0-1.0"},
-		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
-	}
+	m, c := registrytest.Version(h.t, publisher, name, version, r, cjson.JSONCID(tb), "CC0-1.0")
+	d := &dataset{c, *m, r.Root}
 	if change != nil {
 		change(d)
 	}
-	m := &d.manifest
+	m = &d.manifest
 	mb, err := manifests.EncodeManifest(m)
 	if err != nil {
 		h.t.Fatal(err)
@@ -191,13 +119,7 @@ func (h *home) put(publisher, name, version string, files map[string]string, cha
 
 func (h *home) record(c cid.Cid, b []byte) {
 	h.t.Helper()
-	blk, err := block.NewBlockWithCid(b, c)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := h.store.PutRecords(h.t.Context(), blk); err != nil {
-		h.t.Fatal(err)
-	}
+	registrytest.Record(h.t, h.store, c, b)
 }
 
 func (d *dataset) seal(t testing.TB, signers ...string) []byte {

@@ -150,21 +150,10 @@ func (y *Payment) validate(p *field.Problems) {
 		return
 	}
 	p.Enum("payment.policy", y.Policy, "relative")
-	p.Add(field.Ppm(y.RatePpm), "payment.ratePpm")
 	p.Enum("payment.base", y.Base, "net-revenue")
-	p.Add(field.OneOf(y.Stacking, "weighted", "sum", "pool"), "payment.stacking")
-	p.Add(field.Ppm(y.FloorPpm), "payment.floorPpm")
-	p.Add(field.Ppm(y.CapPpm), "payment.capPpm")
-	p.Add(field.Ppm(y.PoolPpm), "payment.poolPpm")
-	if y.Pool.Defined() {
-		p.Add(field.StatementCID(y.Pool), "payment.pool")
-	}
-	if y.Pool.Defined() != (y.PoolPpm > 0) {
-		p.Add("pool and poolPpm stand together", "payment.pool")
-	}
-	if y.Stacking == "pool" && !y.Pool.Defined() {
-		p.Add(`stacking "pool" needs a pool`, "payment.pool")
-	}
+	p.Payment("payment", field.Payment{
+		RatePpm: y.RatePpm, Stacking: y.Stacking, FloorPpm: y.FloorPpm, CapPpm: y.CapPpm, Pool: y.Pool, PoolPpm: y.PoolPpm,
+	})
 	if y.Attribution != "" {
 		method, version, _ := strings.Cut(y.Attribution, "/")
 		if field.Token(method) != "" || !field.Number(version) || len(version) > 4 {

@@ -1,8 +1,6 @@
 package access_test
 
 import (
-	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"net/http"
@@ -21,16 +19,13 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/access"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
-	"github.com/cairn-registry/cairn/registry/translog"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 )
-
-const logName = "cairn.example/log"
 
 type site struct {
 	t      *testing.T
@@ -47,34 +42,15 @@ func (s *site) now() time.Time { return time.Now().Add(s.ahead) }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	skey, vkey, err := translog.NewLogKey(logName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, _, err := translog.LoadKey(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := registry.Config{Dir: t.TempDir(), VKey: vkey, Signer: signer}
-	if err := os.Mkdir(filepath.Join(cfg.Dir, "trust"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	cfg := registrytest.Config(t)
 	s := &site{t: t, file: filepath.Join(cfg.Dir, "access.jsonl")}
+	var err error
 	if s.store, err = spaces.Open(filepath.Join(cfg.Dir, "blocks"), pack.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Blocks = s.store.Store
-	p := &manifests.Registry{
-		Common: common(t), Origin: logName, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")}, OperatorThreshold: 1, FirstPeriod: "2026-11",
-	}
-	if s.reg, err = registry.Create(t.Context(), cfg, seal(t, manifests.New(p), "operator")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(s.reg.Close(context.Background()), s.store.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	s.reg = registrytest.Create(t, cfg)
+	registrytest.CloseAfter(t, s.reg, s.store)
 	s.begin()
 	return s
 }
@@ -112,31 +88,11 @@ func (s *site) begin() {
 	s.url = server.URL
 }
 
-func common(t *testing.T) manifests.Common {
-	t.Helper()
-	nonce, err := manifests.NewNonce(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return manifests.Common{Registry: logName, Nonce: nonce, IssuedAt: "2026-11-22T08:00:00Z"}
-}
-
-func seal(t *testing.T, s *manifests.Statement, signer string) []byte {
-	t.Helper()
-	payload, err := manifests.Encode(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := sign.Seal(payload, foldtest.Key(signer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := e.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+// What the tests write often.
+var (
+	common = registrytest.Common
+	seal   = registrytest.Seal
+)
 
 // space makes the gated space of a terms document, which is only a name here.
 func (s *site) space(name string) cid.Cid {

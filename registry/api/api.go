@@ -7,7 +7,6 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -364,22 +363,4 @@ func (a *API) identity(r *http.Request) (any, error) {
 		return err
 	})
 	return out, err
-}
-
-// ReadBody reads a request's body of at most limit bytes: more is fault.TooLarge,
-// one that ends too early fault.Interrupted, and one that is not what was signed
-// fault.Unauthenticated.
-func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return nil, fault.New(fault.TooLarge, "the body has more than %d bytes", limit)
-	}
-	if err != nil && fault.Of(err) == fault.Unauthenticated {
-		return nil, err
-	}
-	if err != nil {
-		return nil, fault.New(fault.Interrupted, "reading the body: %w", err)
-	}
-	return b, nil
 }

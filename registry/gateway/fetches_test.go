@@ -26,6 +26,7 @@ import (
 	"github.com/cairn-registry/cairn/registry/fetches"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/gateway"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
@@ -40,13 +41,13 @@ type counter struct {
 func (h *home) listGateway(names ...string) {
 	h.t.Helper()
 	p := &manifests.Registry{
-		Common: common(h.t), Origin: logName, LogKeys: []string{h.reg.Status().VKey}, Operators: []sign.KeyID{foldtest.ID("operator")},
+		Common: registrytest.Common(h.t), Origin: registrytest.Origin, LogKeys: []string{h.reg.Status().VKey}, Operators: []sign.KeyID{foldtest.ID("operator")},
 		OperatorThreshold: 1, FirstPeriod: "2026-11",
 	}
 	for _, n := range names {
 		p.GatewayKeys = append(p.GatewayKeys, foldtest.ID(n))
 	}
-	if s, err := h.reg.Submit(h.t.Context(), seal(h.t, manifests.New(p), "operator")); err != nil || s.Verdict != registry.Accepted {
+	if s, err := h.reg.Submit(h.t.Context(), registrytest.Seal(h.t, manifests.New(p), "operator")); err != nil || s.Verdict != registry.Accepted {
 		h.t.Fatalf("%v, %v", s, err)
 	}
 }
@@ -193,7 +194,7 @@ func TestFetchesCountWhatWasSent(t *testing.T) {
 						t.Errorf("%s: %v, want %v", name, r, tc.want[i])
 					}
 				}
-				if f.Registry != logName || f.Statement.Cid != statement || !bytes.Equal(f.Root.Hash(), r.Root.Hash()) || f.Fetcher != foldtest.ID("tina") || f.Purpose != "to count" || f.Terms.Defined() {
+				if f.Registry != registrytest.Origin || f.Statement.Cid != statement || !bytes.Equal(f.Root.Hash(), r.Root.Hash()) || f.Fetcher != foldtest.ID("tina") || f.Purpose != "to count" || f.Terms.Defined() {
 					t.Errorf("%s: %+v", name, f)
 				}
 			}

@@ -2,15 +2,12 @@ package gateway_test
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,16 +21,13 @@ import (
 	"github.com/cairn-registry/cairn/ingest/blocks/spaces"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
-	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/gateway"
-	"github.com/cairn-registry/cairn/registry/translog"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 )
-
-const logName = "cairn.example/log"
 
 // A home is a registry with its store, in a folder of its own.
 type home struct {
@@ -44,84 +38,30 @@ type home struct {
 
 func newHome(t testing.TB) *home {
 	t.Helper()
-	skey, vkey, err := translog.NewLogKey(logName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, _, err := translog.LoadKey(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &home{t: t}
-	cfg := registry.Config{Dir: t.TempDir(), VKey: vkey, Signer: signer}
-	if err := os.Mkdir(filepath.Join(cfg.Dir, "trust"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	h, cfg := &home{t: t}, registrytest.Config(t)
+	var err error
 	if h.store, err = spaces.Open(filepath.Join(cfg.Dir, "blocks"), pack.Options{Verify: pack.Once}); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Blocks = h.store.Store
 	cfg.Space = func(terms cid.Cid) unixfs.Blocks { return h.store.Strict(terms) }
-	p := &manifests.Registry{
-		Common: common(t), Origin: logName, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")},
-		OperatorThreshold: 1, FirstPeriod: "2026-11",
-	}
-	if h.reg, err = registry.Create(t.Context(), cfg, seal(t, manifests.New(p), "operator")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.reg.Close(context.Background()); err != nil {
-			t.Errorf("closing the registry: %v", err)
-		}
-		if err := h.store.Close(); err != nil {
-			t.Errorf("closing the store: %v", err)
-		}
-	})
+	h.reg = registrytest.Create(t, cfg)
+	registrytest.CloseAfter(t, h.reg, h.store)
 	return h
 }
 
-func common(t testing.TB) manifests.Common {
-	t.Helper()
-	nonce, err := manifests.NewNonce(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return manifests.Common{Registry: logName, Nonce: nonce, IssuedAt: "2026-11-22T08:00:00Z"}
-}
-
-func seal(t testing.TB, s *manifests.Statement, signer string) []byte {
-	t.Helper()
-	payload, err := manifests.Encode(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := sign.Seal(payload, foldtest.Key(signer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := e.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+// What the tests write often.
+var (
+	common = registrytest.Common
+	seal   = registrytest.Seal
+)
 
 // files are paths and contents.
 type files map[string]string
 
 func (f files) write(t testing.TB) string {
 	t.Helper()
-	dir := t.TempDir()
-	for path, text := range f {
-		full := filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(full, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return registrytest.Folder(t, f)
 }
 
 // add stores files and returns the root.
@@ -152,30 +92,14 @@ func (h *home) registerAs(publisher, name, version string, r *ingest.Result, doc
 		h.t.Fatal(err)
 	}
 	h.record(cjson.JSONCID(tb), tb)
-	chunking, err := manifests.ParseChunking(r.Chunker)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	id := foldtest.ID(publisher)
-	m := &manifests.Manifest{
-		Schema: manifests.ManifestSchema, Name: name, Version: version, CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
-		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},
-		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: profile, Chunking: chunking},
-	}
-	for _, f := range r.Files {
-		m.Files = append(m.Files, ingest.ManifestFile(f))
-	}
+	m, c := registrytest.Version(h.t, publisher, name, version, r, cjson.JSONCID(tb), document.Base.SPDX)
+	m.Data.Profile = profile
 	mb, err := manifests.EncodeManifest(m)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.record(cjson.JSONCID(mb), mb)
-	c := &manifests.Contribution{
-		Common: common(h.t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
-		Dataset: manifests.Dataset{Name: name, Version: version, License: document.Base.SPDX, Manifest: cjson.CID{Cid: cjson.JSONCID(mb)},
-			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, MediaTypes: m.MediaTypes()},
-		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1", Rules: manifests.RulesOf(document),
-	}
+	c.Dataset.Manifest, c.Rules = cjson.CID{Cid: cjson.JSONCID(mb)}, manifests.RulesOf(document)
 	s, err := h.reg.Submit(h.t.Context(), seal(h.t, manifests.NewContribution(c, r.Root), publisher))
 	if err != nil {
 		h.t.Fatal(err)
@@ -188,13 +112,7 @@ func (h *home) registerAs(publisher, name, version string, r *ingest.Result, doc
 
 func (h *home) record(c cid.Cid, b []byte) {
 	h.t.Helper()
-	blk, err := block.NewBlockWithCid(b, c)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := h.store.PutRecords(h.t.Context(), blk); err != nil {
-		h.t.Fatal(err)
-	}
+	registrytest.Record(h.t, h.store, c, b)
 }
 
 func (h *home) gateway(o gateway.Options) *gateway.Gateway {

@@ -9,6 +9,7 @@ import (
 	gitignore "github.com/crackcomm/go-gitignore"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/registry/api"
 	"github.com/cairn-registry/cairn/registry/index"
 )
 
@@ -33,7 +34,7 @@ func (h *Hub) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := readBody(w, r, maxSmallBody)
+	body, err := api.ReadBody(w, r, maxSmallBody)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (h *Hub) validateYAML(w http.ResponseWriter, r *http.Request) error {
 	type message struct {
 		Message string `json:"message"`
 	}
-	body, err := readBody(w, r, 2*maxReadme)
+	body, err := api.ReadBody(w, r, 2*maxReadme)
 	if err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (h *Hub) preupload(w http.ResponseWriter, r *http.Request) error {
 	if _, err := h.upload(r); err != nil {
 		return err
 	}
-	body, err := readBody(w, r, maxPreuploadBody)
+	body, err := api.ReadBody(w, r, maxPreuploadBody)
 	if err != nil {
 		return err
 	}

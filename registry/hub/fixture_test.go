@@ -2,8 +2,6 @@ package hub_test
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -17,7 +15,6 @@ import (
 	"sync"
 	"testing"
 
-	block "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest"
@@ -31,10 +28,8 @@ import (
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/hub"
-	"github.com/cairn-registry/cairn/registry/translog"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 )
-
-const origin = "cairn.example/log"
 
 // A home is a registry with its store and the Hub API before it, on loopback.
 type home struct {
@@ -60,39 +55,17 @@ const (
 
 func newHome(t testing.TB, change func(*hub.Options)) *home {
 	t.Helper()
-	skey, vkey, err := translog.NewLogKey(origin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, _, err := translog.LoadKey(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &home{t: t, dir: t.TempDir()}
-	if err := os.Mkdir(filepath.Join(h.dir, "trust"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	cfg := registrytest.Config(t)
+	h := &home{t: t, dir: cfg.Dir}
+	var err error
 	if h.store, err = pack.Open(filepath.Join(h.dir, "blocks"), pack.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	p := &manifests.Registry{
-		Common: common(t), Origin: origin, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")},
-		OperatorThreshold: 1, FirstPeriod: "2026-11",
-	}
-	cfg := registry.Config{Dir: h.dir, VKey: vkey, Signer: signer, Blocks: h.store}
+	cfg.Blocks = h.store
 	// Spaces are for package spaces to test: here gated data lies beside the rest.
 	cfg.Space = func(cid.Cid) unixfs.Blocks { return h.store }
-	if h.reg, err = registry.Create(t.Context(), cfg, seal(t, manifests.New(p), "operator")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.reg.Close(context.Background()); err != nil {
-			t.Errorf("closing the registry: %v", err)
-		}
-		if err := h.store.Close(); err != nil {
-			t.Errorf("closing the store: %v", err)
-		}
-	})
+	h.reg = registrytest.Create(t, cfg)
+	registrytest.CloseAfter(t, h.reg, h.store)
 	token := func(name, text, custodial string) auth.Token {
 		sum := sha256.Sum256([]byte(text))
 		return auth.Token{Name: name, SHA256: hex.EncodeToString(sum[:]), Custodial: custodial}
@@ -136,35 +109,11 @@ func (h *home) restart() {
 	h.mu.Unlock()
 }
 
-func common(t testing.TB) manifests.Common {
-	t.Helper()
-	nonce, err := manifests.NewNonce(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return manifests.Common{Registry: origin, Nonce: nonce, IssuedAt: "2026-11-22T08:00:00Z"}
-}
-
-func seal(t testing.TB, s *manifests.Statement, signers ...string) []byte {
-	t.Helper()
-	payload, err := manifests.Encode(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var keys []sign.Signer
-	for _, name := range signers {
-		keys = append(keys, foldtest.Key(name))
-	}
-	e, err := sign.Seal(payload, keys...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := e.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+// What the tests write often.
+var (
+	common = registrytest.Common
+	seal   = registrytest.Seal
+)
 
 func (h *home) submit(s *manifests.Statement, signers ...string) cid.Cid {
 	h.t.Helper()
@@ -201,16 +150,7 @@ type version struct {
 func (h *home) add(v version) cid.Cid {
 	t := h.t
 	t.Helper()
-	dir := t.TempDir()
-	for path, text := range v.files {
-		full := filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(full, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := registrytest.Folder(t, v.files)
 	for path, target := range v.links {
 		if err := os.Symlink(target, filepath.Join(dir, path)); err != nil {
 			t.Fatal(err)
@@ -235,43 +175,22 @@ func (h *home) add(v version) cid.Cid {
 		t.Fatal(err)
 	}
 	h.record(cjson.JSONCID(tb), tb)
-	chunking, err := manifests.ParseChunking(r.Chunker)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := foldtest.ID(v.key)
-	m := manifests.Manifest{
-		Schema: manifests.ManifestSchema, Name: v.name, Version: v.version, CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
-		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},
-		Data: manifests.Data{
-			Root: cjson.Link{Cid: cjson.V1(r.Root)}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: "unixfs-v1-2025", Chunking: chunking,
-			FileList: cjson.Link{Cid: r.FileList},
-		},
-	}
+	m, c := registrytest.Version(t, v.key, v.name, v.version, r, cjson.JSONCID(tb), v.license)
 	if v.options.Profile.Name != "" {
 		m.Data.Profile = v.options.Profile.Name
 	}
-	m.RecordSchema = r.Schemas
-	for _, f := range r.Files {
-		m.Files = append(m.Files, ingest.ManifestFile(f))
-	}
 	if v.change != nil {
-		v.change(&m)
+		v.change(m)
 	}
-	mb, err := manifests.EncodeManifest(&m)
+	mb, err := manifests.EncodeManifest(m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.record(cjson.JSONCID(mb), mb)
-	c := &manifests.Contribution{
-		Common: common(t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
-		Dataset: manifests.Dataset{
-			Name: v.name, Version: v.version, License: v.license, Manifest: cjson.CID{Cid: cjson.JSONCID(mb)},
-			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, Title: m.Title, Keywords: m.Keywords, MediaTypes: m.MediaTypes(),
-		},
-		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1", Sources: m.Sources(),
-		Supersedes: cjson.CID{Cid: v.supersedes}, Rules: manifests.RulesOf(td),
-	}
+	c.Dataset.Manifest = cjson.CID{Cid: cjson.JSONCID(mb)}
+	c.Dataset.Bytes, c.Dataset.FileCount, c.Dataset.Title = m.Data.Bytes, m.Data.FileCount, m.Title
+	c.Dataset.Keywords, c.Dataset.MediaTypes, c.Sources = m.Keywords, m.MediaTypes(), m.Sources()
+	c.Supersedes, c.Rules = cjson.CID{Cid: v.supersedes}, manifests.RulesOf(td)
 	if v.contribution != nil {
 		v.contribution(c)
 	}
@@ -280,13 +199,7 @@ func (h *home) add(v version) cid.Cid {
 
 func (h *home) record(c cid.Cid, b []byte) {
 	h.t.Helper()
-	blk, err := block.NewBlockWithCid(b, c)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if err := h.store.PutRecords(h.t.Context(), blk); err != nil {
-		h.t.Fatal(err)
-	}
+	registrytest.Record(h.t, h.store, c, b)
 }
 
 // An answer is a response, read.

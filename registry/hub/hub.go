@@ -32,6 +32,7 @@ import (
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry"
+	"github.com/cairn-registry/cairn/registry/api"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/index"
 )
@@ -259,15 +260,7 @@ func preflight(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // base is the URL that the absolute URLs of answers begin with.
-func (h *Hub) base(r *http.Request) string {
-	if h.o.URL != "" {
-		return h.o.URL
-	}
-	if r.TLS != nil {
-		return "https://" + r.Host
-	}
-	return "http://" + r.Host
-}
+func (h *Hub) base(r *http.Request) string { return api.BaseURL(h.o.URL, r) }
 
 // bounded is a map that forgets its oldest entry when it is full.
 type bounded[K comparable, V any] struct {

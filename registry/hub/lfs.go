@@ -16,6 +16,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/api"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/index"
 )
@@ -156,7 +157,7 @@ func (h *Hub) batch(w http.ResponseWriter, r *http.Request) error {
 	if err := h.stage.sweep(); err != nil {
 		h.log.ErrorContext(r.Context(), "dropping old uploads", "error", err)
 	}
-	body, err := readBody(w, r, maxBatchBody)
+	body, err := api.ReadBody(w, r, maxBatchBody)
 	if err != nil {
 		return err
 	}
@@ -305,7 +306,7 @@ func (h *Hub) verifyObject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := readBody(w, r, 4<<10)
+	body, err := api.ReadBody(w, r, 4<<10)
 	if err != nil {
 		return err
 	}

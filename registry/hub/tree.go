@@ -4,9 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -14,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/registry/api"
 )
 
 const (
@@ -184,7 +183,7 @@ func (v *revision) headers(h http.Header) {
 
 // pathsInfo answers about single paths: a form from Python, JSON from JavaScript.
 func (h *Hub) pathsInfo(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(w, r, maxPathsBody)
+	body, err := api.ReadBody(w, r, maxPathsBody)
 	if err != nil {
 		return err
 	}
@@ -251,17 +250,4 @@ func parsePaths(contentType string, body []byte) (paths []string, expand bool, e
 		return nil, false, fault.New(fault.TooLarge, "%d paths, more than %d", len(paths), maxPaths)
 	}
 	return paths, expand, nil
-}
-
-// readBody reads a request's body of at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return nil, fault.New(fault.TooLarge, "the body has more than %d bytes", limit)
-	}
-	if err != nil {
-		return nil, fault.New(fault.Interrupted, "reading the body: %w", err)
-	}
-	return b, nil
 }

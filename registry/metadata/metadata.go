@@ -149,7 +149,7 @@ func (m *Metadata) serve(w http.ResponseWriter, r *http.Request) error {
 		return fault.New(fault.NotFound, "%s is no dataset of this registry", fault.Quote(ref))
 	}
 	d := res.Datasets[0]
-	doc, err := m.Document(r.Context(), f, m.base(r), d)
+	doc, err := m.Document(r.Context(), f, api.BaseURL(m.o.URL, r), d)
 	if err != nil {
 		return err
 	}
@@ -158,17 +158,6 @@ func (m *Metadata) serve(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Link", "</v1/statements/"+d.Statement.String()+`>; rel="describedby"; type="application/json"`)
 	answer(w, f.MediaType, doc.Bytes)
 	return nil
-}
-
-// base is how this server is reached: what it was told, else what the client says.
-func (m *Metadata) base(r *http.Request) string {
-	if m.o.URL != "" {
-		return m.o.URL
-	}
-	if r.TLS != nil {
-		return "https://" + r.Host
-	}
-	return "http://" + r.Host
 }
 
 func answer(w http.ResponseWriter, mediaType string, b []byte) {

@@ -3,18 +3,15 @@ package metadata_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	block "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/ingest"
@@ -24,17 +21,14 @@ import (
 	"github.com/cairn-registry/cairn/manifests/export/croissant"
 	"github.com/cairn-registry/cairn/manifests/export/formats"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/index"
 	"github.com/cairn-registry/cairn/registry/metadata"
-	"github.com/cairn-registry/cairn/registry/translog"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
-
-const origin = "cairn.example/log"
 
 // A home is a registry with its store.
 type home struct {
@@ -45,25 +39,13 @@ type home struct {
 
 func newHome(t testing.TB) *home {
 	t.Helper()
-	h, dir := &home{t: t}, t.TempDir()
-	skey, vkey, err := translog.NewLogKey(origin)
+	h, cfg := &home{t: t}, registrytest.Config(t)
+	var err error
+	h.store, err = pack.Open(filepath.Join(cfg.Dir, "blocks"), pack.Options{})
 	h.ok(err)
-	signer, _, err := translog.LoadKey(skey)
-	h.ok(err)
-	h.ok(os.Mkdir(filepath.Join(dir, "trust"), 0o700))
-	h.store, err = pack.Open(filepath.Join(dir, "blocks"), pack.Options{})
-	h.ok(err)
-	p := &manifests.Registry{
-		Common: h.common(), Origin: origin, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")},
-		OperatorThreshold: 1, FirstPeriod: "2026-11",
-	}
-	h.reg, err = registry.Create(t.Context(), registry.Config{Dir: dir, VKey: vkey, Signer: signer, Blocks: h.store}, h.seal(manifests.New(p), "operator"))
-	h.ok(err)
-	t.Cleanup(func() {
-		if err := errors.Join(h.reg.Close(context.Background()), h.store.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	cfg.Blocks = h.store
+	h.reg = registrytest.Create(t, cfg)
+	registrytest.CloseAfter(t, h.reg, h.store)
 	return h
 }
 
@@ -74,58 +56,21 @@ func (h *home) ok(err error) {
 	}
 }
 
-func (h *home) common() manifests.Common {
-	nonce, err := manifests.NewNonce(rand.Reader)
-	h.ok(err)
-	return manifests.Common{Registry: origin, Nonce: nonce, IssuedAt: "2026-11-22T08:00:00Z"}
-}
-
-func (h *home) seal(s *manifests.Statement, signer string) []byte {
-	payload, err := manifests.Encode(s)
-	h.ok(err)
-	e, err := sign.Seal(payload, foldtest.Key(signer))
-	h.ok(err)
-	b, err := e.Encode()
-	h.ok(err)
-	return b
-}
-
-func (h *home) record(b []byte) cid.Cid {
-	c := cjson.JSONCID(b)
-	blk, err := block.NewBlockWithCid(b, c)
-	h.ok(err)
-	h.ok(h.store.PutRecords(h.t.Context(), blk))
-	return c
-}
-
 // add registers a dataset of one file, and returns its statement and its root.
 func (h *home) add(publisher, name string) (statement, root cid.Cid) {
 	h.t.Helper()
-	dir := h.t.TempDir()
-	h.ok(os.WriteFile(filepath.Join(dir, "a.csv"), []byte("x,y\n1,2\n"), 0o666))
+	dir := registrytest.Folder(h.t, map[string]string{"a.csv": "x,y\n1,2\n"})
 	r, err := ingest.Add(h.t.Context(), dir, ingest.PackStore(h.store), ingest.AddOptions{})
 	h.ok(err)
 	tb, err := terms.Minimal("CC0-1.0")
 	h.ok(err)
-	chunking, err := manifests.ParseChunking(r.Chunker)
-	h.ok(err)
-	id := foldtest.ID(publisher)
-	m := &manifests.Manifest{
-		Schema: manifests.ManifestSchema, Name: name, Version: "1.0.0", CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
-		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: h.record(tb)}, RecordSchema: r.Schemas,
-		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: "unixfs-v1-2025", Chunking: chunking},
-	}
-	for _, f := range r.Files {
-		m.Files = append(m.Files, ingest.ManifestFile(f))
-	}
+	m, c := registrytest.Version(h.t, publisher, name, "1.0.0", r, cjson.JSONCID(tb), "CC0-1.0")
 	mb, err := manifests.EncodeManifest(m)
 	h.ok(err)
-	s, err := h.reg.Submit(h.t.Context(), h.seal(manifests.NewContribution(&manifests.Contribution{
-		Common: h.common(), Publisher: id, Terms: cjson.CID{Cid: m.Terms.Cid}, Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
-		Dataset: manifests.Dataset{
-			Name: name, Version: "1.0.0", License: "CC0-1.0", Manifest: cjson.CID{Cid: h.record(mb)}, Bytes: r.Bytes, FileCount: r.FileCount, MediaTypes: m.MediaTypes(),
-		},
-	}, r.Root), publisher))
+	registrytest.Record(h.t, h.store, cjson.JSONCID(tb), tb)
+	registrytest.Record(h.t, h.store, cjson.JSONCID(mb), mb)
+	c.Dataset.Manifest = cjson.CID{Cid: cjson.JSONCID(mb)}
+	s, err := h.reg.Submit(h.t.Context(), registrytest.Seal(h.t, manifests.NewContribution(c, r.Root), publisher))
 	h.ok(err)
 	if s.Verdict != registry.Accepted {
 		h.t.Fatalf("%s is %s: %s", name, s.Verdict, s.Code)

@@ -3,7 +3,6 @@ package upload_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -27,19 +26,16 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
-	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/auth"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
-	"github.com/cairn-registry/cairn/registry/translog"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 	"github.com/cairn-registry/cairn/registry/upload"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
-
-const origin = "cairn.example/uploads"
 
 // A clock that a test moves; it begins behind the server's start.
 type clock struct {
@@ -75,30 +71,13 @@ type site struct {
 
 func newSite(t testing.TB, change func(*upload.Options)) *site {
 	t.Helper()
-	skey, vkey, err := translog.NewLogKey(origin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, _, err := translog.LoadKey(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{t: t, clock: &clock{}, cfg: registry.Config{Dir: t.TempDir(), VKey: vkey, Signer: signer}}
-	if err := os.Mkdir(filepath.Join(s.cfg.Dir, "trust"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	s := &site{t: t, clock: &clock{}, cfg: registrytest.Config(t)}
 	s.o = upload.Options{Dir: filepath.Join(s.cfg.Dir, "uploads"), Now: s.clock.now, Free: func(string) (uint64, uint64, error) { return 1 << 40, 1 << 40, nil }}
 	if change != nil {
 		change(&s.o)
 	}
 	s.openStore()
-	p := &manifests.Registry{
-		Common: common(t), Origin: origin, LogKeys: []string{vkey}, Operators: []sign.KeyID{foldtest.ID("operator")},
-		OperatorThreshold: 1, FirstPeriod: "2026-11",
-	}
-	if s.reg, err = registry.Create(t.Context(), s.cfg, seal(t, manifests.New(p), "operator")); err != nil {
-		t.Fatal(err)
-	}
+	s.reg = registrytest.Create(t, s.cfg)
 	s.serve()
 	t.Cleanup(s.close)
 	return s
@@ -263,35 +242,11 @@ func sumOf(b []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-func common(t testing.TB) manifests.Common {
-	t.Helper()
-	nonce, err := manifests.NewNonce(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return manifests.Common{Registry: origin, Nonce: nonce, IssuedAt: "2026-11-22T08:00:00Z"}
-}
-
-func seal(t testing.TB, s *manifests.Statement, signers ...string) []byte {
-	t.Helper()
-	payload, err := manifests.Encode(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var keys []sign.Signer
-	for _, name := range signers {
-		keys = append(keys, foldtest.Key(name))
-	}
-	e, err := sign.Seal(payload, keys...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := e.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+// What the tests write often.
+var (
+	common = registrytest.Common
+	seal   = registrytest.Seal
+)
 
 // memory is a store of blocks for one contributor.
 type memory struct {
@@ -346,22 +301,6 @@ type dataset struct {
 	closure   []cid.Cid // in order
 }
 
-// writeFiles writes files into a new folder.
-func writeFiles(t testing.TB, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for path, text := range files {
-		full := filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(full, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // watchHeap looks at the heap until stop is called; then peak holds the largest.
 func watchHeap() (peak *uint64, stop func()) {
 	peak = new(uint64)
@@ -387,7 +326,7 @@ func watchHeap() (peak *uint64, stop func()) {
 // newDataset makes a version of a dataset; change may alter the contribution.
 func newDataset(t testing.TB, blocks *memory, publisher, name, version string, files map[string]string, change func(*manifests.Contribution, *manifests.Manifest)) *dataset {
 	t.Helper()
-	r, err := ingest.Add(t.Context(), writeFiles(t, files), blocks, ingest.AddOptions{})
+	r, err := ingest.Add(t.Context(), registrytest.Folder(t, files), blocks, ingest.AddOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,32 +336,11 @@ func newDataset(t testing.TB, blocks *memory, publisher, name, version string, f
 	}
 	batch := memoryBatch{blocks}
 	batch.Append(t.Context(), cjson.JSONCID(tb), tb)
-	chunking, err := manifests.ParseChunking(r.Chunker)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := foldtest.ID(publisher)
-	m := manifests.Manifest{
-		Schema: manifests.ManifestSchema, Name: name, Version: version, CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
-		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},
-		Data: manifests.Data{Root: cjson.Link{Cid: r.Root}, Bytes: r.Bytes, FileCount: r.FileCount, Profile: "unixfs-v1-2025", Chunking: chunking},
-	}
-	m.RecordSchema = r.Schemas
-	for _, f := range r.Files {
-		m.Files = append(m.Files, ingest.ManifestFile(f))
-	}
-	c := &manifests.Contribution{
-		Common: common(t), Publisher: id, Terms: cjson.CID{Cid: cjson.JSONCID(tb)},
-		Dataset: manifests.Dataset{
-			Name: name, Version: version, License: "CC0-1.0",
-			Bytes: m.Data.Bytes, FileCount: m.Data.FileCount, MediaTypes: m.MediaTypes(),
-		},
-		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1",
-	}
+	m, c := registrytest.Version(t, publisher, name, version, r, cjson.JSONCID(tb), "CC0-1.0")
 	if change != nil {
-		change(c, &m)
+		change(c, m)
 	}
-	mb, err := manifests.EncodeManifest(&m)
+	mb, err := manifests.EncodeManifest(m)
 	if err != nil {
 		t.Fatal(err)
 	}

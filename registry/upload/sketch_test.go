@@ -19,6 +19,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sketch"
+	"github.com/cairn-registry/cairn/registry/registrytest"
 	"github.com/cairn-registry/cairn/registry/upload"
 )
 
@@ -34,7 +35,7 @@ func claim(t *testing.T, blocks *memory, files map[string]string) func(*manifest
 
 func newDatasetResult(t *testing.T, blocks *memory, files map[string]string) *ingest.Result {
 	t.Helper()
-	r, err := ingest.Add(t.Context(), writeFiles(t, files), blocks, ingest.AddOptions{})
+	r, err := ingest.Add(t.Context(), registrytest.Folder(t, files), blocks, ingest.AddOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -342,9 +342,14 @@ func encrypt(b, passphrase []byte) ([]byte, error) {
 		return nil, fault.Mark(fault.Invalid, err)
 	}
 	rcpt.SetWorkFactor(scryptWork)
+	return armored(b, rcpt)
+}
+
+// armored encrypts b to a recipient, as text.
+func armored(b []byte, to age.Recipient) ([]byte, error) {
 	var out bytes.Buffer
 	a := armor.NewWriter(&out)
-	w, err := age.Encrypt(a, rcpt)
+	w, err := age.Encrypt(a, to)
 	if err != nil {
 		return nil, fault.Mark(fault.Internal, err)
 	}

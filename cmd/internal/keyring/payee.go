@@ -6,13 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
 
 	"filippo.io/age"
-	"filippo.io/age/armor"
 
 	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -136,17 +134,7 @@ func (o *Opening) Seal(recipient string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	a := armor.NewWriter(&out)
-	w, err := age.Encrypt(a, to)
-	if err != nil {
-		return nil, fault.Mark(fault.Internal, err)
-	}
-	_, err = w.Write(b)
-	if err := errors.Join(err, w.Close(), a.Close()); err != nil {
-		return nil, fault.Mark(fault.Internal, err)
-	}
-	return out.Bytes(), nil
+	return armored(b, to)
 }
 
 // SaveOpening stores an opening beside the keys, readable by its owner alone,

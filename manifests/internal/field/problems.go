@@ -123,6 +123,35 @@ func (p *Problems) Ppm(path string, n *int64) {
 	}
 }
 
+// A Payment is what a terms document and the rules copied from it both say of
+// money.
+type Payment struct {
+	RatePpm  int64
+	Stacking string
+	FloorPpm int64
+	CapPpm   int64
+	Pool     cjson.CID
+	PoolPpm  int64
+}
+
+// Payment checks the members of y, which lie at path.
+func (p *Problems) Payment(path string, y Payment) {
+	p.Add(Ppm(y.RatePpm), "%s.ratePpm", path)
+	p.Add(OneOf(y.Stacking, "weighted", "sum", "pool"), "%s.stacking", path)
+	p.Add(Ppm(y.FloorPpm), "%s.floorPpm", path)
+	p.Add(Ppm(y.CapPpm), "%s.capPpm", path)
+	p.Add(Ppm(y.PoolPpm), "%s.poolPpm", path)
+	if y.Pool.Defined() {
+		p.Add(StatementCID(y.Pool), "%s.pool", path)
+	}
+	if y.Pool.Defined() != (y.PoolPpm > 0) {
+		p.Add("pool and poolPpm stand together", "%s.pool", path)
+	}
+	if y.Stacking == "pool" && !y.Pool.Defined() {
+		p.Add(`stacking "pool" needs a pool`, "%s.pool", path)
+	}
+}
+
 // Data checks a link to data, which must be present.
 func (p *Problems) Data(path string, l cjson.Link) { p.Add(DataCID(l.Cid), "%s", path) }
 
