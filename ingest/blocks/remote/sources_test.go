@@ -226,7 +226,7 @@ func TestBearer(t *testing.T) {
 	} {
 		_, err := remote.OpenSources([]remote.Source{bad}, remote.SourcesOptions{})
 		if fault.Of(err) != fault.Invalid || strings.Contains(err.Error(), "to ken") {
-			t.Errorf("%.30q: %v, want invalid, without the token", bad, err)
+			t.Errorf("%.30q: %v, want invalid, without the token", bad.URL, err)
 		}
 	}
 }
