@@ -147,7 +147,7 @@ func (a *addition) run(ctx context.Context) error {
 		return err
 	}
 	if a.conn.Home != nil && !daemon.HasLog(a.conn.Dir) {
-		if err := createRegistry(ctx, a.env, a.conn.Home, "", a.signer, new(constitution), nil); err != nil {
+		if err := createRegistry(ctx, a.env, a.conn.Home, "", a.signer, new(constitution)); err != nil {
 			return err
 		}
 	}

@@ -187,7 +187,7 @@ func runInit(ctx context.Context, env *Env, origin string, k *constitution) erro
 			}
 			return k.holds(ctx, c.API, ring)
 		}
-		if err := createRegistry(ctx, env, c.Home, origin, signer, k, ring); err != nil {
+		if err := createRegistry(ctx, env, c.Home, origin, signer, k); err != nil {
 			return err
 		}
 		if err := k.holds(ctx, c.API, ring); err != nil {
@@ -238,7 +238,8 @@ func ensureNamed(ring *keyring.Ring, name string) (keyring.Entry, error) {
 }
 
 // createRegistry makes the home's log, with the signer as its only operator.
-func createRegistry(ctx context.Context, env *Env, home *daemon.Home, origin string, signer sign.Signer, k *constitution, ring *keyring.Ring) error {
+func createRegistry(ctx context.Context, env *Env, home *daemon.Home, origin string, signer sign.Signer, k *constitution) error {
+	ring := keyring.Open(home.Dir)
 	// Checked before anything is made: a log is made once.
 	if err := k.fill(new(manifests.Registry), ring); err != nil {
 		return err
