@@ -219,6 +219,9 @@ a key that fetches for it, may fetch the version.`,
 						break
 					}
 				}
+				if len(out.Acceptances) == 0 {
+					env.note("nobody has accepted that here")
+				}
 				return env.print(out, func(w io.Writer) {
 					t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 					for _, a := range out.Acceptances {

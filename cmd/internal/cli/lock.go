@@ -172,7 +172,7 @@ func (env *Env) lockInput(ctx context.Context, api *client.Client, o *lockOption
 	if measure != "" || in.Unit == "" {
 		parts := strings.Split(measure, ":")
 		if len(parts) != 2 && len(parts) != 3 {
-			return nil, 0, fault.WithHint(fault.New(fault.Invalid, "%s does not say how much is used", fault.Quote(text)), "write REF=units:unit[:epochs], such as labels=5000:record:2.5")
+			return nil, 0, fault.WithHint(fault.New(fault.Invalid, "%s does not say how much of %s is used", fault.Quote(text), nodeName(n)), "write REF=units:unit[:epochs], such as labels=5000:record:2.5; only of a dataset all bytes are meant without it")
 		}
 		in.Units, in.Unit = parts[0], parts[1]
 		if len(parts) == 3 {

@@ -16,35 +16,44 @@ import (
 
 // node finds the one version of a dataset or a model that REF names.
 func (env *Env) node(ctx context.Context, api *client.Client, ref string) (*wire.Node, error) {
-	if id, err := cjson.ParseCID(ref); err == nil {
-		n, err := api.Node(ctx, id)
-		if !errors.Is(err, fault.NotFound) {
-			return n, err
-		}
-		return env.datasetNode(ctx, api, ref)
+	n, err := env.named(ctx, api, ref)
+	if n != nil || err != nil {
+		return n, err
 	}
-	publisher, name, ok := strings.Cut(ref, "/")
-	if !ok {
-		publisher, name = string(env.own()), ref
-	}
-	name, version, _ := strings.Cut(name, "@")
-	if publisher != "" {
-		n, err := api.NamedNode(ctx, publisher, name, version)
-		if ok || !errors.Is(err, fault.NotFound) {
-			return n, err
-		}
-	}
-	return env.datasetNode(ctx, api, ref)
-}
-
-// datasetNode finds a version by what names only datasets: a root or a manifest,
-// or a name that somebody else has.
-func (env *Env) datasetNode(ctx context.Context, api *client.Client, ref string) (*wire.Node, error) {
+	// A root or a manifest, or a name that somebody else has, names datasets alone.
 	d, err := env.one(ctx, api, ref)
+	if errors.Is(err, fault.NotFound) {
+		return nil, fault.WithHint(fault.New(fault.NotFound, "there is no dataset or model %s", fault.Quote(ref)),
+			`"cairn ls" lists the datasets; a model of somebody else is named publisher/name`)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return api.Node(ctx, d.Statement.Cid)
+}
+
+// named finds the version that REF names as a statement's CID, as publisher/name,
+// or as a name of one's own; nil when it is none of these.
+func (env *Env) named(ctx context.Context, api *client.Client, ref string) (n *wire.Node, err error) {
+	if id, bad := cjson.ParseCID(ref); bad == nil {
+		n, err = api.Node(ctx, id)
+	} else {
+		publisher, name, ok := strings.Cut(ref, "/")
+		if !ok {
+			publisher, name = string(env.own()), ref
+		}
+		name, version, _ := strings.Cut(name, "@")
+		if publisher == "" {
+			return nil, nil
+		}
+		if n, err = api.NamedNode(ctx, publisher, name, version); ok && errors.Is(err, fault.NotFound) {
+			return nil, fault.WithHint(err, `"cairn ls" lists the datasets`)
+		}
+	}
+	if errors.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	return n, err
 }
 
 // statementOf finds the statement that REF names, of any kind: by its own CID,

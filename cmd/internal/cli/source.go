@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -62,9 +63,28 @@ func (env *Env) own() sign.KeyID {
 	return k.ID
 }
 
-// resolve finds what REF names at a registry.
+// resolve finds the datasets that REF names at a registry.
 func (env *Env) resolve(ctx context.Context, api *client.Client, ref string) (*wire.Resolution, error) {
-	return auditing.Resolve(ctx, api, ref, env.own())
+	res, err := auditing.Resolve(ctx, api, ref, env.own())
+	if !errors.Is(err, fault.NotFound) {
+		return res, err
+	}
+	if n, _ := env.named(ctx, api, ref); n != nil && n.Kind == string(manifests.KindModel) {
+		return nil, isModel(n, ref)
+	}
+	if fault.Hint(err) == "" {
+		err = fault.WithHint(err, `"cairn ls" lists the datasets`)
+	}
+	return nil, err
+}
+
+// isModel is the answer to who asks for a dataset by the REF of a model.
+func isModel(n *wire.Node, ref string) error {
+	hint := fmt.Sprintf("cairn model show %s", fault.Printable(ref))
+	if n.Artifact.Defined() {
+		hint += fmt.Sprintf("; its files, if they are registered or stored somewhere, are %s", n.Artifact)
+	}
+	return fault.WithHint(fault.New(fault.NotFound, "%s is a model, not a dataset", nodeName(n)), "%s", hint)
 }
 
 // one finds the one dataset version that REF names.
@@ -169,6 +189,11 @@ func (env *Env) find(ctx context.Context, api *client.Client, ref string, path b
 // the way.
 func (env *Env) rootOf(ctx context.Context, api *client.Client, id cid.Cid, blocks unixfs.Blocks) (cid.Cid, error) {
 	res, err := api.Resolve(ctx, id.String())
+	if errors.Is(err, fault.NotFound) {
+		if n, _ := api.Node(ctx, id); n != nil && n.Kind == string(manifests.KindModel) {
+			return cid.Undef, isModel(n, id.String())
+		}
+	}
 	if err != nil {
 		// A gateway without /v1, or a CID that the registry does not know.
 		if blocks != nil || fault.Of(err) == fault.NotFound {
