@@ -85,7 +85,7 @@ func (env *Env) verifyCredit(ctx context.Context, src auditing.Source, opts cred
 		return err
 	}
 	opts.Policy, opts.Trust, opts.Since = p.Policy, p.From, p.Seen
-	bar := env.bar("replaying")
+	bar := env.counter("replaying", "entries")
 	if bar != nil {
 		opts.Entries = func(done, total uint64) { bar.Update(int64(done), int64(total), 0) }
 	}

@@ -55,7 +55,9 @@ func runOverlap(ctx context.Context, env *Env, api *client.Client, refs []string
 		}
 		ids[i] = d.Statement.Cid
 	}
-	o, err := api.Overlap(ctx, ids[0], ids[1])
+	work, end := env.stages(ctx)
+	o, err := api.Overlap(work, ids[0], ids[1])
+	end()
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,9 @@ func percent(s *wire.OverlapShare) string {
 }
 
 func rebuildOverlap(ctx context.Context, env *Env, h *daemon.Home) error {
-	n, err := h.RebuildOverlap(ctx)
+	work, end := env.stages(ctx)
+	n, err := h.RebuildOverlap(work)
+	end()
 	if err != nil {
 		return err
 	}

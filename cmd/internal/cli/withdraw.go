@@ -112,7 +112,9 @@ long one.`,
 						return nil, fault.New(fault.Invalid, "--entry %s is not the index of an entry", fault.Quote(entry))
 					}
 				}
-				w, err := c.API.Tombstone(ctx, i)
+				work, end := env.stages(ctx)
+				w, err := c.API.Tombstone(work, i)
+				end()
 				if err != nil {
 					return nil, err
 				}
