@@ -201,7 +201,6 @@ checkable log.`,
 		SilenceUsage:  true,
 	}
 	group(root)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.WithHint(fault.Mark(fault.Invalid, err), "see %q", c.CommandPath()+" --help")
 	})
@@ -227,8 +226,9 @@ checkable log.`,
 	add("use", newLs(env), newOverlap(env), newShow(env), newHistory(env), newLineage(env), newImpact(env), newGet(env), newCat(env), newCar(env), newMetadata(env), newTerms(env))
 	add("share", newAccept(env), newAccess(env), newAccepted(env), newCosign(env), newAgree(env), newModel(env), newLock(env), newUse(env), newRevenue(env), newDispute(env), newPayee(env), newStatement(env), newCredit(env), newPayout(env))
 	add("check", newAudit(env), newReceipt(env), newCheck(env))
-	add("run", newServe(env), newToken(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newTombstone(env), newVersion(env))
+	add("run", newServe(env), newToken(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newTombstone(env), newVersion(env), newCompletion())
 	root.AddCommand(newProbe())
+	env.completions(root)
 	return root
 }
 
