@@ -232,7 +232,7 @@ func (env *Env) modelEdges(ctx context.Context, api *client.Client, o *modelOpti
 		}
 		run, ok := s.Predicate.(*manifests.Usage)
 		if !ok {
-			return fault.New(fault.Invalid, "--usage %s is a %s, not a record of use", u, s.Kind)
+			return fault.New(fault.Invalid, "--usage %s is of kind %s, not a record of use", u, s.Kind)
 		}
 		for _, in := range run.Inputs {
 			parents = append(parents, in.Statement.Cid)

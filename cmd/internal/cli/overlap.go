@@ -30,12 +30,7 @@ who made it first, and holds no money: it is where a dispute may begin.
 Datasets that were added with --no-sketch are not compared.`,
 		Example: `  cairn overlap labels
   cairn overlap did:key:z6Mk…/corpus@2.0.0 weather --json`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 2 {
-				return nil
-			}
-			return exactly(1, "one REF or two")(c, args)
-		},
+		Args: between(1, 2, "one REF or two"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
 				return runOverlap(ctx, env, api, args)
