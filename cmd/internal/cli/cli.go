@@ -238,6 +238,7 @@ checkable log.`,
 		SilenceUsage:  true,
 	}
 	group(root)
+	root.SetHelpCommand(newHelp())
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return noneEmpty(c) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.WithHint(fault.Mark(fault.Invalid, err), "see %q", c.CommandPath()+" --help")
@@ -292,13 +293,38 @@ func group(c *cobra.Command) {
 		if len(args) == 0 {
 			return c.Help()
 		}
-		err := fault.New(fault.Invalid, "%s has no command %s", c.CommandPath(), fault.Quote(args[0]))
-		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-			return fault.WithHint(err, "did you mean %s?", strings.Join(near, " or "))
-		}
-		return fault.WithHint(err, "see %q", c.CommandPath()+" --help")
+		return unknown(c, args)
 	}
 	c.SuggestionsMinimumDistance = 2
+}
+
+// unknown is the answer to a word that is no command of c.
+func unknown(c *cobra.Command, args []string) error {
+	err := fault.New(fault.Invalid, "%s has no command %s", c.CommandPath(), fault.Quote(args[0]))
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fault.WithHint(err, "did you mean %s?", strings.Join(near, " or "))
+	}
+	return fault.WithHint(err, "see %q", c.CommandPath()+" --help")
+}
+
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Help about any command",
+		Long:    `help prints what "cairn COMMAND --help" does.`,
+		Example: "  cairn help terms check",
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if found == nil {
+				return err
+			}
+			if len(rest) > 0 && found.HasSubCommands() {
+				return unknown(found, rest)
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		},
+	}
 }
 
 // exactly returns an argument check that answers with a hint.
