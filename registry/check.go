@@ -27,14 +27,18 @@ func Rebuild(ctx context.Context, cfg Config, progress func(done, total uint64))
 	if err := os.RemoveAll(cfg.indexDir() + ".aside"); err != nil {
 		return 0, digest, err
 	}
+	if progress != nil {
+		ctx = WithProgress(ctx, func(s Stage, done, total uint64) {
+			if s == StageReplay {
+				progress(done, total)
+			}
+		})
+	}
 	r, err := Open(ctx, cfg)
 	if err != nil {
 		return 0, digest, err
 	}
 	s := r.Status()
-	if progress != nil {
-		progress(s.Applied, s.Size)
-	}
 	if !s.Ready {
 		err = fault.New(fault.Internal, "the rebuild stopped: %s", s.Reason)
 	}
@@ -57,8 +61,16 @@ func CheckFiles(ctx context.Context, dir, vkey string) ([]proof.Finding, error) 
 	if err != nil {
 		return nil, err
 	}
-	_, err = log.CheckLog(ctx, nil, fail)
+	_, err = log.CheckLog(ctx, telling(ctx, log.Published().Size), fail)
 	return out, err
+}
+
+// telling returns a function to hand leaves to, that says how many of size there were.
+func telling(ctx context.Context, size uint64) func(i uint64, leaf []byte) error {
+	return func(i uint64, _ []byte) error {
+		Tell(ctx, StageLog, i+1, max(size, i+1))
+		return nil
+	}
 }
 
 // A CheckReport is the outcome of [Registry.Check].
@@ -80,7 +92,7 @@ func (r *Registry) Check(ctx context.Context, progress func(done, total uint64))
 	fail := func(check, subject string, err error) {
 		out.Findings = append(out.Findings, proof.Finding{Check: check, Status: proof.Fails, Subject: subject, Detail: err.Error(), Code: string(fault.Of(err))})
 	}
-	p, err := r.tlog.CheckLog(ctx, nil, func(file string, err error) { fail("log", file, err) })
+	p, err := r.tlog.CheckLog(ctx, telling(ctx, r.tlog.Published().Size), func(file string, err error) { fail("log", file, err) })
 	if err != nil {
 		return nil, fmt.Errorf("reading the log: %w", err)
 	}

@@ -321,6 +321,7 @@ func (r *Registry) bodies(ctx context.Context, log *translog.Reader, from, to ui
 			if !yield(b, nil) {
 				return stop
 			}
+			Tell(ctx, StageReplay, i+1-from, to-from)
 			return nil
 		})
 		if err != nil && !errors.Is(err, stop) {

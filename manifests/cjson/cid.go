@@ -22,7 +22,7 @@ func ParseCID(s string) (cid.Cid, error) {
 	}
 	c, err := cid.Decode(s)
 	if err != nil {
-		return cid.Undef, fault.New(fault.Invalid, "%s is no CID: %w", fault.Quote(s), err)
+		return cid.Undef, fault.New(fault.Invalid, "%s is no CID", fault.Quote(s))
 	}
 	if err := CheckCID(c); err != nil {
 		return cid.Undef, err

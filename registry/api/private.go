@@ -15,6 +15,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
@@ -104,7 +105,8 @@ func (p private) adopt(r *http.Request, b []byte) (any, error) {
 // the log and the index say.
 func (p private) check(r *http.Request, _ []byte) (any, error) {
 	out := wire.CheckReport{Findings: []proof.Finding{}}
-	sum, err := p.store.CheckAll(r.Context(), nil, func(d pack.Damage) {
+	read := func(done, total int64) { registry.Tell(r.Context(), registry.StageBlocks, uint64(done), uint64(total)) }
+	sum, err := p.store.CheckAll(r.Context(), read, func(d pack.Damage) {
 		out.Findings = append(out.Findings, proof.Finding{
 			Check: "blocks", Status: proof.Fails, Subject: d.File, Detail: fmt.Sprintf("offset %d: %s", d.Offset, d.Msg), Code: string(fault.Unverified),
 		})

@@ -458,7 +458,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		return fault.WithHint(fault.New(fault.Internal, "the certificate of the registry %s is not trusted: %w", c.base, bad.Err),
 			"to trust one that was made for it, set SSL_CERT_FILE to a file with that certificate")
 	}
-	return fault.New(fault.Busy, "the registry %s cannot be reached: %w", c.base, err)
+	return fault.WithHint(fault.New(fault.Busy, "the registry %s cannot be reached: %w", c.base, err), "is the address right, and does a server run there?")
 }
 
 // retryAfter reads how long a server asks to wait.

@@ -245,6 +245,7 @@ func (x *Index) take(ctx context.Context, size uint64) error {
 		if err != nil {
 			return err
 		}
+		registry.Tell(ctx, registry.StageOverlap, i+1, size)
 		if !ok {
 			continue
 		}

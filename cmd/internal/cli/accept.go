@@ -122,6 +122,9 @@ func standingAcceptance(ctx context.Context, api *client.Client, a *manifests.Ac
 
 // acceptAt logs an acceptance at another registry.
 func (env *Env) acceptAt(ctx context.Context, url string, o issue, build func(context.Context, *client.Client, sign.Signer) (*manifests.Statement, error)) error {
+	if err := validURL("--registry", url); err != nil {
+		return err // before a key is made
+	}
 	signer, err := env.mineOrNew()
 	if err != nil {
 		return err
@@ -218,6 +221,9 @@ a key that fetches for it, may fetch the version.`,
 					if after = p.Next; after == "" {
 						break
 					}
+				}
+				if len(out.Acceptances) == 0 {
+					env.note("none")
 				}
 				return env.print(out, func(w io.Writer) {
 					t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +34,9 @@ for a day at most, for reading alone, and stored nowhere but in the -o file.`,
   cairn get ana/interviews --from https://registry.example --bearer-file registry.token -o interviews`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if url == "" {
+				return fault.New(fault.Invalid, "at which registry? --registry URL is missing")
+			}
 			signer, err := env.mine()
 			if err != nil {
 				return err
@@ -86,11 +88,8 @@ func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (ou
 
 // signed returns a client of the registry at url whose requests are signed.
 func (env *Env) signed(url string, signer sign.Signer) (*client.Client, error) {
-	if url == "" {
-		return nil, fault.New(fault.Invalid, "at which registry? --registry URL is missing")
-	}
-	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-		return nil, fault.New(fault.Invalid, "--registry %s is no http or https URL", fault.Quote(url))
+	if err := validURL("--registry", url); err != nil {
+		return nil, err
 	}
 	return client.New(url, client.Signed(http.DefaultTransport.(*http.Transport).Clone(), signer, env.Now)), nil
 }

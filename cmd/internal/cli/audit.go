@@ -54,6 +54,9 @@ Exit status: 0 it holds, 3 it does not hold; any other: it could not be checked.
 				return runAudit(ctx, env, src, args[0], o, from, out)
 			}
 			if from.url != "" {
+				if err := validURL("--registry", from.url); err != nil {
+					return err
+				}
 				src, err := auditing.Remote(from.url, nil)
 				if err != nil {
 					return err

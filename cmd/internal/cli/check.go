@@ -40,6 +40,8 @@ checked.`,
 func runCheck(ctx context.Context, env *Env, conn *daemon.Conn) error {
 	env.roomy()
 	r := new(wire.CheckReport)
+	ctx, end := env.stages(ctx)
+	defer end()
 	if conn.Home != nil {
 		// The files first, as they lie there: opening the log mends what a crash
 		// leaves, and refuses what is not the tree that was signed.
@@ -55,6 +57,7 @@ func runCheck(ctx context.Context, env *Env, conn *daemon.Conn) error {
 			return err
 		}
 	}
+	end()
 	err := env.print(r, func(w io.Writer) {
 		for _, f := range r.Findings {
 			fmt.Fprintln(w, f)
@@ -121,7 +124,9 @@ func runRebuild(ctx context.Context, env *Env, overlap bool) (err error) {
 		return rebuildOverlap(ctx, env, c.Home)
 	}
 	start := env.Now()
-	n, digest, err := c.Home.Rebuild(ctx, nil)
+	work, end := env.stages(ctx)
+	n, digest, err := c.Home.Rebuild(work, nil)
+	end()
 	if err != nil {
 		return err
 	}

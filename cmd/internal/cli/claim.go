@@ -35,7 +35,7 @@ keys: keep it, without it the claim opens nothing. It prints the statement's CID
 		Args: exactly(1, "one PATH or CID"),
 		RunE: func(c *cobra.Command, args []string) error { return runClaim(c.Context(), env, o, args[0], profile) },
 	}
-	c.Flags().StringVar(&profile, "profile", dag.ProfileV1_2025.Name, "CID `profile` for a PATH, as of \"cairn add\"")
+	c.Flags().StringVar(&profile, "profile", dag.ProfileV1_2025.Name, "CID `profile` for a PATH: unixfs-v1-2025 or unixfs-v0-2015, as of \"cairn add\"")
 	o.register(c)
 	c.AddCommand(newClaimVerify(env))
 	return c

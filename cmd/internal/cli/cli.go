@@ -95,14 +95,17 @@ func Run(ctx context.Context, env *Env, args []string) (status int) {
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
 		err = fault.WithHint(fault.Mark(fault.Interrupted, err), "nothing is half-done: the same command goes on, or begins anew")
 	}
-	err = markSystem(err)
+	err = plainFiles(markSystem(err))
+	if fault.Of(err) == fault.Invalid && fault.Hint(err) == "" {
+		err = fault.WithHint(err, "see %q", c.CommandPath()+" --help")
+	}
 	env.report(err)
 	return fault.Of(err).ExitStatus()
 }
@@ -120,10 +123,44 @@ func markSystem(err error) error {
 		return fault.Mark(fault.NotFound, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fault.Mark(fault.Denied, err)
+	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
+		return fault.Mark(fault.Invalid, err)
 	case errors.Is(err, syscall.EPIPE):
 		return fault.Mark(fault.Interrupted, err)
 	}
 	return err
+}
+
+// A plain error is another one in words that a person would use.
+type plain struct {
+	error
+	text string
+}
+
+func (e plain) Error() string { return e.text }
+func (e plain) Unwrap() error { return e.error }
+
+// plainFiles says in plain words what the operating system says about a file.
+func plainFiles(err error) error {
+	var p *fs.PathError
+	if !errors.As(err, &p) {
+		return err
+	}
+	name := fault.Quote(p.Path)
+	var text string
+	switch {
+	case errors.Is(p.Err, fs.ErrNotExist):
+		text = "there is no file or folder " + name
+	case errors.Is(p.Err, fs.ErrPermission):
+		text = name + " is not for this user: permission denied"
+	case errors.Is(p.Err, syscall.EISDIR):
+		text = name + " is a folder, and a file is meant"
+	case errors.Is(p.Err, syscall.ENOTDIR):
+		text = name + " cannot be: a part of the path is a file"
+	default:
+		return err
+	}
+	return plain{err, strings.Replace(err.Error(), p.Error(), text, 1)}
 }
 
 // report says on stderr what went wrong, and what to do about it. With --json
@@ -201,7 +238,8 @@ checkable log.`,
 		SilenceUsage:  true,
 	}
 	group(root)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(newHelp())
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return noneEmpty(c) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.WithHint(fault.Mark(fault.Invalid, err), "see %q", c.CommandPath()+" --help")
 	})
@@ -227,9 +265,24 @@ checkable log.`,
 	add("use", newLs(env), newOverlap(env), newShow(env), newHistory(env), newLineage(env), newImpact(env), newGet(env), newCat(env), newCar(env), newMetadata(env), newTerms(env))
 	add("share", newAccept(env), newAccess(env), newAccepted(env), newCosign(env), newAgree(env), newModel(env), newLock(env), newUse(env), newRevenue(env), newDispute(env), newPayee(env), newStatement(env), newCredit(env), newPayout(env))
 	add("check", newAudit(env), newReceipt(env), newCheck(env))
-	add("run", newServe(env), newRegistry(env), newToken(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newTombstone(env), newVersion(env))
+	add("run", newServe(env), newRegistry(env), newToken(env), newPeriod(env), newCurrency(env), newLog(env), newRebuild(env), newTombstone(env), newVersion(env), newCompletion())
 	root.AddCommand(newProbe())
+	env.completions(root)
 	return root
+}
+
+// meant are flags that say where, whom to trust and who signs. Given empty, as by a
+// variable that is not set, they would mean something else than was meant.
+var meant = []string{"registry", "policy", "key", "home", "bearer-file", "gateway", "since"}
+
+// noneEmpty refuses flags that are given, and empty.
+func noneEmpty(c *cobra.Command) error {
+	for _, name := range meant {
+		if f := c.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+			return fault.WithHint(fault.New(fault.Invalid, "--%s is given, and empty", name), "is a variable not set?")
+		}
+	}
+	return nil
 }
 
 // group makes c a command that only has subcommands: alone it prints its help,
@@ -240,22 +293,60 @@ func group(c *cobra.Command) {
 		if len(args) == 0 {
 			return c.Help()
 		}
-		err := fault.New(fault.Invalid, "%s has no command %s", c.CommandPath(), fault.Quote(args[0]))
-		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-			return fault.WithHint(err, "did you mean %s?", strings.Join(near, " or "))
-		}
-		return fault.WithHint(err, "see %q", c.CommandPath()+" --help")
+		return unknown(c, args)
 	}
 	c.SuggestionsMinimumDistance = 2
 }
 
+// unknown is the answer to a word that is no command of c.
+func unknown(c *cobra.Command, args []string) error {
+	err := fault.New(fault.Invalid, "%s has no command %s", c.CommandPath(), fault.Quote(args[0]))
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fault.WithHint(err, "did you mean %s?", strings.Join(near, " or "))
+	}
+	return fault.WithHint(err, "see %q", c.CommandPath()+" --help")
+}
+
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Help about any command",
+		Long:    `help prints what "cairn COMMAND --help" does.`,
+		Example: "  cairn help terms check",
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if found == nil {
+				return err
+			}
+			if len(rest) > 0 && found.HasSubCommands() {
+				return unknown(found, rest)
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		},
+	}
+}
+
 // exactly returns an argument check that answers with a hint.
-func exactly(n int, what string) cobra.PositionalArgs {
+func exactly(n int, what string) cobra.PositionalArgs { return between(n, n, what) }
+
+// atMost is exactly for arguments that may be left out.
+func atMost(n int, what string) cobra.PositionalArgs { return between(0, n, what) }
+
+func between(least, most int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) == n {
+		n := len(args)
+		if least <= n && n <= most {
 			return nil
 		}
-		return fault.WithHint(fault.New(fault.Invalid, "%s takes %s, not %d arguments", c.CommandPath(), what, len(args)),
-			"see %q", c.CommandPath()+" --help")
+		given := fmt.Sprintf("%d are given", n)
+		switch n {
+		case 0:
+			given = "none is given"
+		case 1:
+			given = "one is given: " + fault.Quote(args[0])
+		}
+		return fault.WithHint(fault.New(fault.Invalid, "%s takes %s, and %s", c.CommandPath(), what, given),
+			"write %q; %q says more", strings.TrimSuffix(c.CommandPath()+strings.TrimPrefix(c.Use, c.Name()), " "), c.CommandPath()+" --help")
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -57,8 +58,14 @@ func runCosign(ctx context.Context, env *Env, o issue, ref string) error {
 		}
 		out := describeEnvelope(e, s)
 		if signedAlready(st, signer.ID()) {
+			says := fmt.Sprintf("%s signed this already", signer.ID())
+			if o.file != "" {
+				return env.unchanged(&already{kind: s.Kind, statement: st.Statement, index: st.Index, says: says}, o)
+			}
 			out.Index, out.Unchanged = &st.Index, true
-			env.warn("%s signed this already", signer.ID())
+			if !env.json {
+				env.warn("unchanged: %s", says)
+			}
 			return env.show(out)
 		}
 		env.say("signed as "+string(signer.ID()), out.Says)

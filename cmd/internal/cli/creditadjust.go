@@ -54,7 +54,12 @@ type adjusted struct {
 func runCreditAdjust(ctx context.Context, env *Env, o *adjustOptions) error {
 	agreement, err := cjson.ParseCID(o.agreement)
 	if err != nil {
-		return fault.WithHint(fault.New(fault.Invalid, "--agreement: %s is not the CID of an agreement", fault.Quote(o.agreement)),
+		if o.agreement == "" {
+			err = fault.New(fault.Invalid, "--agreement is missing")
+		} else {
+			err = fmt.Errorf("--agreement: %w", err)
+		}
+		return fault.WithHint(err,
 			"\"cairn agree show REF\" lists those of a work")
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {

@@ -526,7 +526,7 @@ func runAttributionVerify(ctx context.Context, env *Env, text string) error {
 		}
 		a, ok := st.Predicate.(*manifests.Attribution)
 		if !ok {
-			return fault.New(fault.Invalid, "%s is a %s, not an attribution", text, st.Kind)
+			return fault.New(fault.Invalid, "%s is of kind %s, not an attribution", text, st.Kind)
 		}
 		if _, _, err := envelope.Open(); err != nil {
 			return err

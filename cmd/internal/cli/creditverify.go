@@ -37,7 +37,7 @@ Exit status: 0 it holds, 3 it does not hold; any other: it could not be checked.
 		Example: `  cairn credit verify
   cairn credit verify --period 2026-10 --currency USD
   cairn credit verify --registry https://registry.example --policy log.vkey -o report.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1, "at most one ALLOCATION"),
 		RunE: func(c *cobra.Command, args []string) error { return runCreditVerify(c.Context(), env, &o, args) },
 	}
 	f := c.Flags()
@@ -64,6 +64,9 @@ func runCreditVerify(ctx context.Context, env *Env, o *verifyOptions, args []str
 	env.roomy()
 	check := func(ctx context.Context, src auditing.Source) error { return env.verifyCredit(ctx, src, opts, o) }
 	if o.from.url != "" {
+		if err := validURL("--registry", o.from.url); err != nil {
+			return err
+		}
 		src, err := auditing.Remote(o.from.url, nil)
 		if err != nil {
 			return err
@@ -85,7 +88,7 @@ func (env *Env) verifyCredit(ctx context.Context, src auditing.Source, opts cred
 		return err
 	}
 	opts.Policy, opts.Trust, opts.Since = p.Policy, p.From, p.Seen
-	bar := env.bar("replaying")
+	bar := env.counter("replaying", "entries")
 	if bar != nil {
 		opts.Entries = func(done, total uint64) { bar.Update(int64(done), int64(total), 0) }
 	}

@@ -46,6 +46,9 @@ again, with the same evidence, logs nothing.
 		Example: `  cairn dispute open ana/labels --kind plagiarism --evidence bafybei…`,
 		Args:    exactly(1, "one REF or STATEMENT"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if kind == "" {
+				return fault.WithHint(fault.New(fault.Invalid, "--kind is missing: what is wrong with it?"), "it is plagiarism, share, wash, duplicate or error")
+			}
 			return env.issues(c.Context(), o, func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error) {
 				target, err := env.statementOf(ctx, c.API, args[0])
 				if err != nil {
@@ -130,6 +133,9 @@ is not enough.`,
   cairn dispute resolve bafkrei… --ruling reallocate --share did:key:z6Mk…=1`,
 		Args: exactly(1, "one DISPUTE"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.ruling == "" {
+				return fault.WithHint(fault.New(fault.Invalid, "--ruling is missing"), "it is hold, release, reallocate or dismiss")
+			}
 			return env.issues(c.Context(), o.issue, func(ctx context.Context, c *daemon.Conn, _ sign.Signer) (*manifests.Statement, error) {
 				return env.resolution(ctx, c.API, &o, args[0])
 			})
@@ -155,7 +161,7 @@ func (env *Env) resolution(ctx context.Context, api *client.Client, o *resolveOp
 	}
 	d, ok := s.Predicate.(*manifests.Dispute)
 	if !ok {
-		return nil, fault.WithHint(fault.New(fault.Invalid, "%s is a %s, not a dispute", dispute, s.Kind), "\"cairn dispute list\" lists them")
+		return nil, fault.WithHint(fault.New(fault.Invalid, "%s is of kind %s, not a dispute", dispute, s.Kind), "\"cairn dispute list\" lists them")
 	}
 	r := &manifests.Resolution{Dispute: id, Ruling: o.ruling, Statement: d.Target}
 	if o.statement != "" {
@@ -225,6 +231,9 @@ func runDisputeList(ctx context.Context, env *Env, api *client.Client, about str
 		if q.After = p.Next; q.After == 0 {
 			break
 		}
+	}
+	if len(out.Disputes) == 0 {
+		env.note("none")
 	}
 	return env.print(out, func(w io.Writer) {
 		for _, d := range out.Disputes {

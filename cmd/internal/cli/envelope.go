@@ -151,7 +151,7 @@ func runStatementShow(ctx context.Context, env *Env, url, what string) error {
 	}
 	id, err := cjson.ParseCID(what)
 	if err != nil {
-		return fault.New(fault.NotFound, "%s is neither a file nor a CID", fault.Quote(what))
+		return fault.WithHint(fault.New(fault.NotFound, "%s is neither a file nor a CID", fault.Quote(what)), "a statement is named by its CID, as \"cairn show REF\" prints it")
 	}
 	return env.ask(ctx, url, func(ctx context.Context, api *client.Client) error {
 		e, s, err := envelopeAt(ctx, api, id)

@@ -116,6 +116,11 @@ func parseTokens(text, where string, urls []string) ([]string, error) {
 
 // elsewhere is data for --from.
 func (env *Env) elsewhere(ctx context.Context, ref string, from sourceFlags, path bool, fn func(context.Context, found) error) error {
+	for _, u := range from.urls {
+		if err := validURL("--from", u); err != nil {
+			return err
+		}
+	}
 	tokens, err := env.tokens(from)
 	if err != nil {
 		return err

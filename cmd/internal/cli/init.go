@@ -185,9 +185,7 @@ func runInit(ctx context.Context, env *Env, origin string, k *constitution) erro
 			if origin != "" && origin != status.Origin {
 				return fault.New(fault.Conflict, "this home's log has another origin, and an origin cannot be changed")
 			}
-			return k.holds(ctx, c.API, ring)
-		}
-		if err := createRegistry(ctx, env, c.Home, origin, signer, k); err != nil {
+		} else if err := createRegistry(ctx, env, c.Home, origin, signer, k); err != nil {
 			return err
 		}
 		if err := k.holds(ctx, c.API, ring); err != nil {

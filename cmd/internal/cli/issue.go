@@ -25,7 +25,7 @@ import (
 type issue struct{ file string }
 
 func (o *issue) register(c *cobra.Command) {
-	c.Flags().StringVarP(&o.file, "output", "o", "", "write the envelope with my signature to this `file` instead of submitting it")
+	c.Flags().StringVarP(&o.file, "output", "o", "", "write the signed statement to this `file` instead of logging it")
 }
 
 // An issued is what a command that makes a statement prints with --json.
@@ -123,6 +123,12 @@ func (env *Env) logEnvelope(ctx context.Context, api *client.Client, e *sign.Env
 	return nil
 }
 
+// signedAlone are the kinds that nobody but their party signs.
+var signedAlone = map[manifests.Kind]bool{
+	manifests.KindAccept: true, manifests.KindWithdraw: true, manifests.KindDispute: true, manifests.KindUsage: true,
+	manifests.KindPayee: true, manifests.KindCommit: true, manifests.KindProfile: true, manifests.KindKey: true,
+}
+
 // show prints the outcome: the statement's CID alone, or the file's name where
 // the envelope went to a file. An envelope on stdout stands alone.
 func (env *Env) show(out *issued) error {
@@ -130,7 +136,11 @@ func (env *Env) show(out *issued) error {
 	case out.File == "-":
 		return nil
 	case out.File != "" && !env.json:
-		env.warn("not logged yet: others add their names with \"cairn statement sign %s\", then \"cairn statement submit %s\"", out.File, out.File)
+		if signedAlone[out.Kind] {
+			env.warn("not logged yet: \"cairn statement submit %s\" logs it, in the home of the registry that it is for", out.File)
+		} else {
+			env.warn("not logged yet: others add their names with \"cairn statement sign %s\", then \"cairn statement submit %s\"", out.File, out.File)
+		}
 		_, err := fmt.Fprintln(env.Stdout, out.File)
 		return err
 	}

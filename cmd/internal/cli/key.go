@@ -93,7 +93,7 @@ func newKeyShow(env *Env) *cobra.Command {
 		Use:     "show [NAME]",
 		Short:   "Print a key's did:key",
 		Example: "  cairn key show ana",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMost(1, "at most one NAME"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			ring, cfg, err := env.keys()
 			if err != nil {

@@ -106,7 +106,10 @@ func runLock(ctx context.Context, env *Env, api *client.Client, o *lockOptions, 
 		}
 	}
 	sizes := make(map[cid.Cid]int64)
-	for _, text := range args {
+	bar := env.several("verifying", len(args))
+	defer bar.Done()
+	for i, text := range args {
+		bar.Update(int64(i), int64(len(args)), 0)
 		in, size, err := env.lockInput(ctx, api, o, text)
 		if err != nil {
 			return err
@@ -122,6 +125,7 @@ func runLock(ctx context.Context, env *Env, api *client.Client, o *lockOptions, 
 		}
 		l.Inputs = append(l.Inputs, *in)
 	}
+	bar.Done()
 	slices.SortFunc(l.Inputs, func(a, b manifests.LockInput) int { return compareCIDs(a.Statement, b.Statement) })
 	if err := share(l.Inputs, sizes); err != nil {
 		return err
@@ -172,7 +176,7 @@ func (env *Env) lockInput(ctx context.Context, api *client.Client, o *lockOption
 	if measure != "" || in.Unit == "" {
 		parts := strings.Split(measure, ":")
 		if len(parts) != 2 && len(parts) != 3 {
-			return nil, 0, fault.WithHint(fault.New(fault.Invalid, "%s does not say how much is used", fault.Quote(text)), "write REF=units:unit[:epochs], such as labels=5000:record:2.5")
+			return nil, 0, fault.WithHint(fault.New(fault.Invalid, "%s does not say how much of %s is used", fault.Quote(text), nodeName(n)), "write REF=units:unit[:epochs], such as labels=5000:record:2.5; only of a dataset all bytes are meant without it")
 		}
 		in.Units, in.Unit = parts[0], parts[1]
 		if len(parts) == 3 {
@@ -332,7 +336,10 @@ func runLockCheck(ctx context.Context, env *Env, api *client.Client, file string
 		return fault.New(fault.Invalid, "the lock is about %s, this registry is %s", l.Registry, status.Origin)
 	}
 	out := lockReport{Lock: id.String(), Findings: []proof.Finding{}, Gone: []wire.Gone{}, WithdrawnUpstream: []cjson.CID{}}
-	for _, in := range l.Inputs {
+	bar := env.several("checking", len(l.Inputs))
+	defer bar.Done()
+	for i, in := range l.Inputs {
+		bar.Update(int64(i), int64(len(l.Inputs)), 0)
 		fails := func(detail string) {
 			out.Findings = append(out.Findings, proof.Finding{Check: "lock", Status: proof.Fails, Subject: in.Statement.String(), Detail: detail})
 		}
@@ -378,6 +385,7 @@ func runLockCheck(ctx context.Context, env *Env, api *client.Client, file string
 			}
 		}
 	}
+	bar.Done()
 	err = env.print(out, func(w io.Writer) {
 		for _, f := range out.Findings {
 			fmt.Fprintf(w, "does not hold  %s  %s\n", f.Subject, f.Detail)

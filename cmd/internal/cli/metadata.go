@@ -86,6 +86,9 @@ func runMetadata(ctx context.Context, env *Env, o metadataOptions, ref string) e
 		return err
 	}
 	if o.from.url != "" {
+		if err := validURL("--registry", o.from.url); err != nil {
+			return err
+		}
 		src, err := auditing.Remote(o.from.url, nil)
 		if err == nil {
 			err = describe(ctx, src.Client, auditing.Verified(src))

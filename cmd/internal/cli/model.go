@@ -232,7 +232,7 @@ func (env *Env) modelEdges(ctx context.Context, api *client.Client, o *modelOpti
 		}
 		run, ok := s.Predicate.(*manifests.Usage)
 		if !ok {
-			return fault.New(fault.Invalid, "--usage %s is a %s, not a record of use", u, s.Kind)
+			return fault.New(fault.Invalid, "--usage %s is of kind %s, not a record of use", u, s.Kind)
 		}
 		for _, in := range run.Inputs {
 			parents = append(parents, in.Statement.Cid)
@@ -251,11 +251,12 @@ func (env *Env) modelEdges(ctx context.Context, api *client.Client, o *modelOpti
 func newModelShow(env *Env) *cobra.Command {
 	var from remoteFlags
 	c := &cobra.Command{
-		Use:     "show REF",
-		Short:   "Show a version of a model, and where its revenue flows",
-		Long:    "show prints what the log knows about a model.\n\n" + refHelp,
-		Example: `  cairn model show weather-lm`,
-		Args:    exactly(1, "one REF"),
+		Use:   "show REF",
+		Short: "Show a version of a model, and where its revenue flows",
+		Long:  "show prints what the log knows about a model. \"cairn lineage\" shows what it was\nmade from, \"cairn impact\" what is made from it.\n\n" + refHelp,
+		Example: `  cairn model show weather-lm
+  cairn model show lab/weather-lm@2.0.0 --registry https://registry.example --json`,
+		Args: exactly(1, "one REF"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
 				n, err := env.node(ctx, api, args[0])
@@ -265,7 +266,7 @@ func newModelShow(env *Env) *cobra.Command {
 				if n.Kind != string(manifests.KindModel) {
 					return fault.WithHint(fault.New(fault.NotFound, "%s is a dataset, not a model", nodeName(n)), "cairn show %s", args[0])
 				}
-				return env.print(n, func(w io.Writer) { describeModel(w, n) })
+				return env.showModel(ctx, api, n)
 			})
 		},
 	}
@@ -273,8 +274,30 @@ func newModelShow(env *Env) *cobra.Command {
 	return c
 }
 
-func describeModel(w io.Writer, n *wire.Node) {
-	fmt.Fprintf(w, "name       %s\npublisher  %s\n", nodeName(n), n.Publisher)
+// A shownModel is what show prints of a model with --json.
+type shownModel struct {
+	*wire.Node
+	Gone *wire.Gone `json:"gone,omitempty"` // why it is offered no more
+}
+
+func (env *Env) showModel(ctx context.Context, api *client.Client, n *wire.Node) error {
+	w, err := api.Withdrawals(ctx, n.Statement.Cid)
+	if err != nil {
+		return err
+	}
+	m := shownModel{n, w.Gone}
+	return env.print(m, func(w io.Writer) { describeModel(w, m) })
+}
+
+func describeModel(w io.Writer, n shownModel) {
+	fmt.Fprintf(w, "name       %s\npublisher  %s\n", nodeName(n.Node), n.Publisher)
+	switch g := n.Gone; {
+	case g == nil:
+	case g.Erased:
+		fmt.Fprintf(w, "erased     by the operators, entry %d: what its statement says is forgotten here\n", g.Index)
+	default:
+		fmt.Fprintf(w, "withdrawn  by its publisher, entry %d: offered no more\n", g.Index)
+	}
 	if n.Artifact.Defined() {
 		fmt.Fprintf(w, "artifact   %s\n", n.Artifact)
 	}

@@ -30,12 +30,7 @@ who made it first, and holds no money: it is where a dispute may begin.
 Datasets that were added with --no-sketch are not compared.`,
 		Example: `  cairn overlap labels
   cairn overlap did:key:z6Mk…/corpus@2.0.0 weather --json`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 2 {
-				return nil
-			}
-			return exactly(1, "one REF or two")(c, args)
-		},
+		Args: between(1, 2, "one REF or two"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
 				return runOverlap(ctx, env, api, args)
@@ -55,7 +50,9 @@ func runOverlap(ctx context.Context, env *Env, api *client.Client, refs []string
 		}
 		ids[i] = d.Statement.Cid
 	}
-	o, err := api.Overlap(ctx, ids[0], ids[1])
+	work, end := env.stages(ctx)
+	o, err := api.Overlap(work, ids[0], ids[1])
+	end()
 	if err != nil {
 		return err
 	}
@@ -88,7 +85,9 @@ func percent(s *wire.OverlapShare) string {
 }
 
 func rebuildOverlap(ctx context.Context, env *Env, h *daemon.Home) error {
-	n, err := h.RebuildOverlap(ctx)
+	work, end := env.stages(ctx)
+	n, err := h.RebuildOverlap(work)
+	end()
 	if err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func newPayeeShow(env *Env) *cobra.Command {
 		Use:     "show [PARTY]",
 		Short:   "Show what the log says of how a party is paid",
 		Example: `  cairn payee show ana`,
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMost(1, "at most one PARTY"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
 				id := env.own()
@@ -211,6 +211,9 @@ func newPayeeShow(env *Env) *cobra.Command {
 				said, err := api.Payees(ctx, id)
 				if err != nil {
 					return err
+				}
+				if len(said.Payees) == 0 {
+					env.note("none")
 				}
 				return env.print(said, func(w io.Writer) {
 					for _, p := range said.Payees {

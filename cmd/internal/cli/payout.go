@@ -76,6 +76,9 @@ func newPayoutList(env *Env) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if len(out.Payouts) == 0 {
+					env.note("none")
+				}
 				return env.print(out, func(w io.Writer) {
 					t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 					for _, p := range out.Payouts {

@@ -121,7 +121,11 @@ type payer struct {
 
 func runPayoutCreate(ctx context.Context, env *Env, o *payoutOptions) error {
 	if !slices.Contains(payoutRails, o.rail) {
-		return fault.WithHint(fault.New(fault.Invalid, "--rail %s is no rail", fault.Quote(o.rail)), "--rail csv, pain.001, oz-merkle, uniswap-merkle, splits or drips")
+		err := fault.New(fault.Invalid, "--rail %s is no rail", fault.Quote(o.rail))
+		if o.rail == "" {
+			err = fault.New(fault.Invalid, "--rail is missing: how is it to be paid?")
+		}
+		return fault.WithHint(err, "--rail csv, pain.001, oz-merkle, uniswap-merkle, splits or drips")
 	}
 	if o.file == "" || o.file == "-" {
 		return fault.WithHint(fault.New(fault.Invalid, "-o FILE is missing: where the file for the rail goes"), "it is private, and kept as a file that only you can read")

@@ -35,7 +35,7 @@ func newPeriodClose(env *Env) *cobra.Command {
 		Long: `close closes the open period. Name it to be sure which one that is: another one is
 refused. A closed period is never opened again.`,
 		Example: `  cairn period close 2026-11`,
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMost(1, "at most one PERIOD"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.issues(c.Context(), o, func(ctx context.Context, c *daemon.Conn, _ sign.Signer) (*manifests.Statement, error) {
 				cal, err := c.API.Calendar(ctx)
@@ -44,6 +44,9 @@ refused. A closed period is never opened again.`,
 				}
 				if len(args) == 1 && args[0] != cal.Open {
 					return nil, fault.WithHint(fault.New(fault.Conflict, "the open period is %s, not %s", cal.Open, fault.Quote(args[0])), "periods are closed one after the other")
+				}
+				if cal.Open > env.Now().UTC().Format("2006-01") {
+					env.warn("warning: the month %s has not begun", cal.Open)
 				}
 				p := &manifests.PeriodStatement{Closes: cal.Open}
 				if err := env.fresh(ctx, c.API, p); err != nil {

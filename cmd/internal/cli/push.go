@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -171,8 +170,8 @@ type pushing struct {
 
 // transport carries the requests: signed, or with a token.
 func (p *pushing) transport() (http.RoundTripper, error) {
-	if !strings.HasPrefix(p.to.url, "http://") && !strings.HasPrefix(p.to.url, "https://") {
-		return nil, fault.New(fault.Invalid, "--registry %s is no http or https URL", fault.Quote(p.to.url))
+	if err := validURL("--registry", p.to.url); err != nil {
+		return nil, err
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.ExpectContinueTimeout = connectWait

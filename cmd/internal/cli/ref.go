@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -16,35 +17,69 @@ import (
 
 // node finds the one version of a dataset or a model that REF names.
 func (env *Env) node(ctx context.Context, api *client.Client, ref string) (*wire.Node, error) {
-	if id, err := cjson.ParseCID(ref); err == nil {
-		n, err := api.Node(ctx, id)
-		if !errors.Is(err, fault.NotFound) {
-			return n, err
-		}
-		return env.datasetNode(ctx, api, ref)
+	n, err := env.named(ctx, api, ref)
+	if n != nil || err != nil {
+		return n, err
 	}
-	publisher, name, ok := strings.Cut(ref, "/")
-	if !ok {
-		publisher, name = string(env.own()), ref
-	}
-	name, version, _ := strings.Cut(name, "@")
-	if publisher != "" {
-		n, err := api.NamedNode(ctx, publisher, name, version)
-		if ok || !errors.Is(err, fault.NotFound) {
-			return n, err
-		}
-	}
-	return env.datasetNode(ctx, api, ref)
-}
-
-// datasetNode finds a version by what names only datasets: a root or a manifest,
-// or a name that somebody else has.
-func (env *Env) datasetNode(ctx context.Context, api *client.Client, ref string) (*wire.Node, error) {
+	// A root or a manifest, or a name that somebody else has, names datasets alone.
 	d, err := env.one(ctx, api, ref)
+	if errors.Is(err, fault.NotFound) {
+		if other := env.otherKind(ctx, api, ref, "a dataset or model"); other != nil {
+			return nil, other
+		}
+		return nil, fault.WithHint(fault.New(fault.NotFound, "there is no dataset or model %s", fault.Quote(ref)),
+			`"cairn ls" lists the datasets; a model of somebody else is named publisher/name`)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return api.Node(ctx, d.Statement.Cid)
+}
+
+// named finds the version that REF names as a statement's CID, as publisher/name,
+// or as a name of one's own; nil when it is none of these.
+func (env *Env) named(ctx context.Context, api *client.Client, ref string) (n *wire.Node, err error) {
+	if id, bad := cjson.ParseCID(ref); bad == nil {
+		n, err = api.Node(ctx, id)
+	} else {
+		publisher, name, ok := strings.Cut(ref, "/")
+		if !ok {
+			publisher, name = string(env.own()), ref
+		}
+		name, version, _ := strings.Cut(name, "@")
+		if publisher == "" {
+			return nil, nil
+		}
+		if n, err = api.NamedNode(ctx, publisher, name, version); ok && errors.Is(err, fault.NotFound) {
+			return nil, fault.WithHint(err, `"cairn ls" lists the datasets`)
+		}
+	}
+	if errors.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	return n, err
+}
+
+// otherKind is the answer to who names something of another kind than asked for, by
+// its CID: another statement, or a terms document. nil when it is nothing known.
+func (env *Env) otherKind(ctx context.Context, api *client.Client, ref, want string) error {
+	id, err := cjson.ParseCID(ref)
+	if err != nil {
+		return nil
+	}
+	if st, err := api.Statement(ctx, id); err == nil {
+		what := "a statement of kind " + st.Kind
+		if st.Verdict != "accepted" {
+			what += ", which the log recorded as " + st.Verdict + ": " + st.Code
+		}
+		return fault.WithHint(fault.New(fault.NotFound, "%s is %s, not %s", id, what, want), "cairn statement show %s", id)
+	}
+	if id.Prefix().Codec == cid.DagJSON {
+		if _, err := api.Terms(ctx, id); err == nil {
+			return fault.WithHint(fault.New(fault.NotFound, "%s is a terms document, not %s", id, want), "cairn terms explain %s", id)
+		}
+	}
+	return nil
 }
 
 // statementOf finds the statement that REF names, of any kind: by its own CID,
@@ -109,7 +144,7 @@ func optionalStatement(flag, text string) (cjson.CID, error) {
 func statementCID(flag, text string) (cjson.CID, error) {
 	c, err := cjson.ParseCID(text)
 	if err != nil {
-		return cjson.CID{}, fault.New(fault.Invalid, "%s %s is not a CID: %w", flag, fault.Quote(text), err)
+		return cjson.CID{}, fmt.Errorf("%s: %w", flag, err)
 	}
 	return cjson.CID{Cid: cjson.V1(c)}, nil
 }

@@ -324,7 +324,7 @@ func (b *book) other(ctx context.Context, text string) (*wire.Revenue, error) {
 		}
 		p, ok := s.Predicate.(*manifests.Revenue)
 		if !ok {
-			return nil, fault.New(fault.Invalid, "%s is a %s, not a payment", text, s.Kind)
+			return nil, fault.New(fault.Invalid, "%s is of kind %s, not a payment", text, s.Kind)
 		}
 		key = p.Key
 	}
@@ -380,6 +380,9 @@ func runRevenueList(ctx context.Context, env *Env, api *client.Client, subject, 
 		p, err := api.Revenue(ctx, q)
 		if err != nil {
 			return err
+		}
+		if q.After == 0 && len(p.Revenue) == 0 {
+			env.note("none")
 		}
 		out.Size = p.Size
 		if env.json {

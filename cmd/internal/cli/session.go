@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -131,7 +132,11 @@ func (env *Env) signer(ring *keyring.Ring, cfg config.Config) (sign.Signer, erro
 	name := env.keyName(cfg)
 	s, err := ring.Load(name, env.passphrase(name, false))
 	if errors.Is(err, fault.NotFound) {
-		return nil, fault.WithHint(err, "make one with \"cairn key new %s\"", name)
+		hint := fmt.Sprintf("make one with \"cairn key new %s\"", name)
+		if dir, _, failed := env.homeDir(); failed == nil && !daemon.HasLog(dir) {
+			hint += "; \"cairn init\" makes a whole home, with the first key"
+		}
+		return nil, fault.WithHint(err, "%s", hint)
 	}
 	return s, err
 }

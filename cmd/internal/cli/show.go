@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -22,13 +23,21 @@ func newShow(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show REF",
 		Short: "Show what is registered under a REF",
-		Long:  "show prints what the log knows about a dataset. Data that several statements\nregister is shown with all of them.\n\n" + refHelp,
+		Long:  "show prints what the log knows about a dataset. Data that several statements\nregister is shown with all of them. Of a model it prints what \"cairn model show\"\ndoes.\n\n" + refHelp,
 		Example: `  cairn show seattle-weather
-  cairn show ana/labels@1.2.0 --json`,
+  cairn show ana/labels@1.2.0 --json
+  cairn show weather-lm`,
 		Args: exactly(1, "one REF"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return env.ask(c.Context(), from.url, func(ctx context.Context, api *client.Client) error {
 				res, err := env.resolve(ctx, api, args[0])
+				if errors.Is(err, fault.NotFound) {
+					n, err := env.node(ctx, api, args[0])
+					if err != nil {
+						return err
+					}
+					return env.showModel(ctx, api, n)
+				}
 				if err != nil {
 					return err
 				}

@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -37,15 +40,27 @@ func (r *remoteFlags) register(c *cobra.Command, name, usage string, trust bool)
 	}
 }
 
-// ask runs fn with the registry at url, or with the home's own.
-func (env *Env) ask(ctx context.Context, url string, fn func(ctx context.Context, api *client.Client) error) error {
-	if url == "" {
+// ask runs fn with the registry at a URL, or with the home's own.
+func (env *Env) ask(ctx context.Context, at string, fn func(ctx context.Context, api *client.Client) error) error {
+	if at == "" {
 		return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error { return fn(ctx, c.API) })
 	}
-	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-		return fault.New(fault.Invalid, "--registry %s is no http or https URL", fault.Quote(url))
+	if err := validURL("--registry", at); err != nil {
+		return err
 	}
-	return fn(ctx, client.New(url, http.DefaultTransport))
+	return fn(ctx, client.New(at, http.DefaultTransport))
+}
+
+// validURL checks the URL of a server before anything is sent there.
+func validURL(flag, text string) error {
+	u, err := url.Parse(text)
+	if err == nil && u.Port() != "" {
+		_, err = strconv.ParseUint(u.Port(), 10, 16)
+	}
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return fault.WithHint(fault.New(fault.Invalid, "%s %s is no http or https URL", flag, fault.Quote(text)), "for example http://127.0.0.1:8411 or https://registry.example")
+	}
+	return nil
 }
 
 // own is the identity whose bare names are meant: that of the signing key, ""
@@ -62,9 +77,31 @@ func (env *Env) own() sign.KeyID {
 	return k.ID
 }
 
-// resolve finds what REF names at a registry.
+// resolve finds the datasets that REF names at a registry.
 func (env *Env) resolve(ctx context.Context, api *client.Client, ref string) (*wire.Resolution, error) {
-	return auditing.Resolve(ctx, api, ref, env.own())
+	res, err := auditing.Resolve(ctx, api, ref, env.own())
+	if !errors.Is(err, fault.NotFound) {
+		return res, err
+	}
+	if n, _ := env.named(ctx, api, ref); n != nil && n.Kind == string(manifests.KindModel) {
+		return nil, isModel(n, ref)
+	}
+	if other := env.otherKind(ctx, api, ref, "a dataset"); other != nil {
+		return nil, other
+	}
+	if fault.Hint(err) == "" {
+		err = fault.WithHint(err, `"cairn ls" lists the datasets`)
+	}
+	return nil, err
+}
+
+// isModel is the answer to who asks for a dataset by the REF of a model.
+func isModel(n *wire.Node, ref string) error {
+	hint := fmt.Sprintf("cairn model show %s", fault.Printable(ref))
+	if n.Artifact.Defined() {
+		hint += fmt.Sprintf("; its files, if they are registered or stored somewhere, are %s", n.Artifact)
+	}
+	return fault.WithHint(fault.New(fault.NotFound, "%s is a model, not a dataset", nodeName(n)), "%s", hint)
 }
 
 // one finds the one dataset version that REF names.
@@ -181,6 +218,16 @@ func soleVersion(res *wire.Resolution) cid.Cid {
 // the way; which version has a root, or a manifest, is the registry's word.
 func (env *Env) rootOf(ctx context.Context, api *client.Client, id cid.Cid, blocks unixfs.Blocks) (found, error) {
 	res, err := api.Resolve(ctx, id.String())
+	if errors.Is(err, fault.NotFound) {
+		if n, _ := api.Node(ctx, id); n != nil && n.Kind == string(manifests.KindModel) {
+			return found{}, isModel(n, id.String())
+		}
+		if id.Prefix().Codec == cid.DagJSON { // raw blocks are data, whatever is in them
+			if other := env.otherKind(ctx, api, id.String(), "data"); other != nil {
+				return found{}, other
+			}
+		}
+	}
 	if err != nil {
 		// A gateway without /v1, or a CID that the registry does not know.
 		if blocks != nil || fault.Of(err) == fault.NotFound {

@@ -248,6 +248,9 @@ func runUseList(ctx context.Context, env *Env, api *client.Client, of string) er
 		if err != nil {
 			return err
 		}
+		if q.After == 0 && len(p.Usages) == 0 {
+			env.note("none")
+		}
 		out.Size = p.Size
 		if env.json {
 			out.Usages = append(out.Usages, p.Usages...)

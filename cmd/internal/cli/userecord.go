@@ -218,7 +218,7 @@ STATEMENT commits to: whoever is shown it can be sure that it was not changed si
 				}
 				u, ok := s.Predicate.(*manifests.Usage)
 				if !ok {
-					return fault.New(fault.Invalid, "%s is a %s, not a record of use", args[0], s.Kind)
+					return fault.New(fault.Invalid, "%s is of kind %s, not a record of use", args[0], s.Kind)
 				}
 				if err := r.Opens(u); err != nil {
 					return err

@@ -92,6 +92,9 @@ long one.`,
   cairn tombstone bafkrei… --entry 1204 --reason legal-order`,
 		Args: exactly(1, "one REF or STATEMENT"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if reason == "" {
+				return fault.WithHint(fault.New(fault.Invalid, "--reason is missing: what is erased is gone for ever"), "it is legal-order, personal-data, illegal-content, infringement or other")
+			}
 			return env.issues(c.Context(), o, func(ctx context.Context, c *daemon.Conn, _ sign.Signer) (*manifests.Statement, error) {
 				id, err := env.statementOf(ctx, c.API, args[0])
 				if err != nil {
@@ -112,7 +115,9 @@ long one.`,
 						return nil, fault.New(fault.Invalid, "--entry %s is not the index of an entry", fault.Quote(entry))
 					}
 				}
-				w, err := c.API.Tombstone(ctx, i)
+				work, end := env.stages(ctx)
+				w, err := c.API.Tombstone(work, i)
+				end()
 				if err != nil {
 					return nil, err
 				}

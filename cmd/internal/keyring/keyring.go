@@ -152,7 +152,7 @@ func (r *Ring) find(name string) (string, error) {
 			return "", err
 		}
 	}
-	return "", fault.New(fault.NotFound, "there is no key named %q", name)
+	return "", fault.WithHint(fault.New(fault.NotFound, "there is no key named %q", name), "\"cairn key list\" lists the keys")
 }
 
 // Load reads a key. passphrase is called only for an encrypted one; a wrong
@@ -227,6 +227,9 @@ func OpenOwn(name, what string) (*os.File, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = fault.New(fault.Invalid, "%s is a folder, not the %s file", name, what)
+	}
 	if err == nil && info.Mode().Perm()&0o077 != 0 {
 		err = fault.WithHint(fault.New(fault.Denied, "others may read the %s file %s", what, name), "chmod 600 %s", name)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,15 +32,17 @@ func ReadPassphrase(f *os.File, prompt io.Writer, question string) ([]byte, erro
 	return b, err
 }
 
-// Bar shows the progress of one piece of work: bytes, files, rate and the time
-// that is left. A nil *Bar shows nothing; every method accepts it. Update may
+// Bar shows the progress of one piece of work: bytes and files, or a number of
+// something else, the rate, and the time that is left. A nil *Bar shows nothing; every method accepts it. Update may
 // be called from any goroutine.
 type Bar struct {
 	progress *mpb.Progress
 	bar      *mpb.Bar
+	unit     string // what is counted; "" for bytes
 	files    atomic.Int64
 	total    atomic.Int64
 	note     atomic.Value // string
+	done     sync.Once
 }
 
 // NewBar starts a bar on w. It returns nil, a bar that shows nothing, when w
@@ -48,11 +51,23 @@ func NewBar(w io.Writer, label string) *Bar {
 	if !IsTerminal(w) {
 		return nil
 	}
-	return newBar(w, label, mpb.WithAutoRefresh())
+	return newBar(w, label, "", mpb.WithAutoRefresh())
 }
 
-func newBar(w io.Writer, label string, opts ...mpb.ContainerOption) *Bar {
-	b := &Bar{progress: mpb.New(append(opts, mpb.WithOutput(w), mpb.WithWidth(80), mpb.WithRefreshRate(200*time.Millisecond))...)}
+// NewCounter starts a bar that counts something other than bytes, such as entries.
+func NewCounter(w io.Writer, label, unit string) *Bar {
+	if !IsTerminal(w) {
+		return nil
+	}
+	return newBar(w, label, unit, mpb.WithAutoRefresh())
+}
+
+func newBar(w io.Writer, label, unit string, opts ...mpb.ContainerOption) *Bar {
+	speed := decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WC{W: 12})
+	if unit != "" {
+		speed = decor.AverageSpeed(0, "%.0f/s", decor.WC{W: 12})
+	}
+	b := &Bar{unit: unit, progress: mpb.New(append(opts, mpb.WithOutput(w), mpb.WithWidth(80), mpb.WithRefreshRate(200*time.Millisecond))...)}
 	b.bar = b.progress.New(0, mpb.BarStyle().Lbound("[").Filler("#").Tip("#").Padding(".").Rbound("]"),
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(
@@ -60,7 +75,7 @@ func newBar(w io.Writer, label string, opts ...mpb.ContainerOption) *Bar {
 			decor.Any(func(s decor.Statistics) string { return b.counts(s.Current) }),
 		),
 		mpb.AppendDecorators(
-			decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WC{W: 12}),
+			speed,
 			decor.Any(func(s decor.Statistics) string {
 				if b.total.Load() <= 0 || s.Current == 0 {
 					return ""
@@ -80,9 +95,16 @@ func newBar(w io.Writer, label string, opts ...mpb.ContainerOption) *Bar {
 }
 
 func (b *Bar) counts(current int64) string {
-	s := humanize.IBytes(uint64(max(current, 0)))
+	number := Bytes
+	if b.unit != "" {
+		number = func(n int64) string { return Count(max(n, 0)) }
+	}
+	s := number(current)
 	if total := b.total.Load(); total > 0 {
-		s += " of " + humanize.IBytes(uint64(total))
+		s += " of " + number(total)
+	}
+	if b.unit != "" {
+		s += " " + b.unit
 	}
 	if n := b.files.Load(); n > 0 {
 		s += ", " + Files(n)
@@ -90,9 +112,9 @@ func (b *Bar) counts(current int64) string {
 	return s + " "
 }
 
-// Update says how far the work is: bytes done, bytes in all (0 when unknown),
-// and files done.
-func (b *Bar) Update(bytes, total, files int64) {
+// Update says how far the work is: bytes, or what the bar counts, that are done and
+// in all (0 when unknown), and files done.
+func (b *Bar) Update(done, total, files int64) {
 	if b == nil {
 		return
 	}
@@ -101,7 +123,7 @@ func (b *Bar) Update(bytes, total, files int64) {
 		b.total.Store(total)
 		b.bar.SetTotal(total+1, false) // one more, so that only Done completes the bar
 	}
-	b.bar.SetCurrent(bytes)
+	b.bar.SetCurrent(done)
 }
 
 // Note shows a few words behind the bar.
@@ -111,13 +133,16 @@ func (b *Bar) Note(text string) {
 	}
 }
 
-// Done takes the bar off the terminal, and waits until it is gone.
+// Done takes the bar off the terminal, and waits until it is gone. It may be called
+// again, and Update after it shows nothing.
 func (b *Bar) Done() {
 	if b == nil {
 		return
 	}
-	b.bar.Abort(true)
-	b.progress.Wait()
+	b.done.Do(func() {
+		b.bar.Abort(true)
+		b.progress.Wait()
+	})
 }
 
 // Bytes returns n as a person reads it, in binary units.

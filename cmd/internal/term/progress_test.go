@@ -25,7 +25,7 @@ func (s *screen) Write(p []byte) (int, error) {
 func TestBarSaysWhatAPersonWantsToKnow(t *testing.T) {
 	var out screen
 	refresh := make(chan any)
-	b := newBar(&out, "adding", mpb.WithManualRefresh(refresh))
+	b := newBar(&out, "adding", "", mpb.WithManualRefresh(refresh))
 	b.Update(3<<20, 12<<20, 1234)
 	refresh <- time.Now()
 	b.Done()
@@ -38,8 +38,30 @@ func TestBarSaysWhatAPersonWantsToKnow(t *testing.T) {
 	}
 }
 
+func TestBarCountsOtherThings(t *testing.T) {
+	var out screen
+	refresh := make(chan any)
+	b := newBar(&out, "replaying", "entries", mpb.WithManualRefresh(refresh))
+	b.Update(1500, 20000, 0)
+	refresh <- time.Now()
+	b.Done()
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	for _, want := range []string{"replaying", "1,500 of 20,000 entries", "/s", "left"} {
+		if !strings.Contains(out.b.String(), want) {
+			t.Errorf("the bar does not show %q:\n%q", want, out.b.String())
+		}
+	}
+	if strings.Contains(out.b.String(), "iB") {
+		t.Errorf("entries are shown as bytes:\n%q", out.b.String())
+	}
+}
+
 func TestNoBarWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
+	if c := NewCounter(&out, "replaying", "entries"); c != nil {
+		t.Errorf("there is a counter on something that is no terminal")
+	}
 	b := NewBar(&out, "adding")
 	b.Update(1, 2, 3)
 	b.Done()

@@ -23,7 +23,7 @@ type CheckSummary struct {
 // handed to fn, in the order of the packs; damage is no error, an error is that
 // the check could not be made. It changes nothing. It waits for open batches;
 // writers wait meanwhile, readers do not. progress, when set, is told after each
-// pack how many bytes of how many were read.
+// commit frame how many bytes of how many were read.
 func (s *Store) CheckAll(ctx context.Context, progress func(done, total int64), fn func(Damage)) (CheckSummary, error) {
 	for _, series := range []Series{Data, Records} {
 		t := s.tails[series]
@@ -51,7 +51,11 @@ func (s *Store) CheckAll(ctx context.Context, progress func(done, total int64), 
 	}
 	indexed := int64(0)
 	for _, p := range packs {
-		n, err := s.checkPack(ctx, p, report)
+		n, err := s.checkPack(ctx, p, report, func(end int64) {
+			if progress != nil {
+				progress(sum.Bytes+end, total)
+			}
+		})
 		if err != nil {
 			return sum, err
 		}
@@ -83,8 +87,9 @@ func (s *Store) CheckAll(ctx context.Context, progress func(done, total int64), 
 	return sum, nil
 }
 
-// checkPack returns how many blocks the index finds in p and p has there.
-func (s *Store) checkPack(ctx context.Context, p *packFile, report func(Damage)) (int64, error) {
+// checkPack returns how many blocks the index finds in p and p has there. It says
+// after each commit frame where that ends.
+func (s *Store) checkPack(ctx context.Context, p *packFile, report func(Damage), read func(end int64)) (int64, error) {
 	file := p.id.String() + ".car"
 	head := make([]byte, len(header))
 	if _, err := p.f.ReadAt(head, 0); err != nil || !bytes.Equal(head, header) {
@@ -98,7 +103,8 @@ func (s *Store) checkPack(ctx context.Context, p *packFile, report func(Damage))
 		row.end = int64(len(header))
 	}
 	var there int64
-	res, err := s.scan(ctx, p, int64(len(header)), func(fs []found, _ scanResult) error {
+	res, err := s.scan(ctx, p, int64(len(header)), func(fs []found, res scanResult) error {
+		read(res.end)
 		for _, f := range fs {
 			l, ok, err := s.locateDigest(f.digest)
 			switch {

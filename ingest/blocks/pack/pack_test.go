@@ -76,9 +76,19 @@ func wantAll(t testing.TB, s *pack.Store, from, to, size int) {
 
 func wantClean(t testing.TB, s *pack.Store) pack.CheckSummary {
 	t.Helper()
-	sum, err := s.CheckAll(t.Context(), nil, func(d pack.Damage) { t.Errorf("damage: %v", d) })
+	var read, of int64
+	progress := func(done, total int64) {
+		if done < read || done > total {
+			t.Errorf("%d of %d bytes are checked, after %d", done, total, read)
+		}
+		read, of = done, total
+	}
+	sum, err := s.CheckAll(t.Context(), progress, func(d pack.Damage) { t.Errorf("damage: %v", d) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if read != sum.Bytes || of != sum.Bytes {
+		t.Errorf("the check ends at %d of %d bytes, want %d", read, of, sum.Bytes)
 	}
 	return sum
 }

@@ -128,7 +128,17 @@ func TestReadersSeeWhatTheyMay(t *testing.T) {
 		}
 	}
 	check(s)
-	sum, err := s.CheckAll(t.Context(), nil, func(d pack.Damage) { t.Errorf("damage: %+v", d) })
+	var read int64
+	progress := func(done, total int64) {
+		if done < read || done > total {
+			t.Errorf("%d of %d bytes are checked, after %d", done, total, read)
+		}
+		read = done
+	}
+	sum, err := s.CheckAll(t.Context(), progress, func(d pack.Damage) { t.Errorf("damage: %+v", d) })
+	if read != sum.Bytes {
+		t.Errorf("the check ends at %d bytes, want %d", read, sum.Bytes)
+	}
 	if err != nil || sum.Blocks != 5 {
 		t.Errorf("%d blocks checked, %v", sum.Blocks, err)
 	}

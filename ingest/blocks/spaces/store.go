@@ -177,7 +177,13 @@ func (s *Store) CheckAll(ctx context.Context, progress func(done, total int64), 
 			break
 		}
 		_, err = s.in(terms, func(p *pack.Store) error {
-			more, err := p.CheckAll(ctx, progress, func(d pack.Damage) {
+			// A space adds what it has to what is to be read.
+			further := func(done, total int64) {
+				if progress != nil {
+					progress(sum.Bytes+done, sum.Bytes+total)
+				}
+			}
+			more, err := p.CheckAll(ctx, further, func(d pack.Damage) {
 				d.File = folder + "/" + terms.String() + "/" + d.File
 				report(d)
 			})
