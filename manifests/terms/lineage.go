@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 
@@ -211,7 +213,7 @@ func (t *Table) Contradictions(at string, terms *Terms, id string, sources ...So
 			byUse[use] = append(byUse[use], s.Work)
 		}
 	}
-	own, err := t.Decide(Question{Use: UseEvaluate, Commercial: true, At: at}, Work{ID: id, Terms: terms})
+	commercial, err := t.commercial(at, Work{ID: id, Terms: terms})
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +223,7 @@ func (t *Table) Contradictions(at string, terms *Terms, id string, sources ...So
 		if len(works) == 0 {
 			continue
 		}
-		q := Question{Use: use, Commercial: own.Verdict.Rank() < Review.Rank(), At: at}
+		q := Question{Use: use, Commercial: commercial, At: at}
 		d, err := t.Decide(q, works...)
 		if err != nil {
 			return nil, err
@@ -242,6 +244,21 @@ func (t *Table) Contradictions(at string, terms *Terms, id string, sources ...So
 	return out, nil
 }
 
+// commercial reports whether terms let anything commercial be done: a grant for one
+// use is enough.
+func (t *Table) commercial(at string, w Work) (bool, error) {
+	for _, use := range uses {
+		d, err := t.Decide(Question{Use: use, Commercial: true, At: at}, w)
+		if err != nil {
+			return false, err
+		}
+		if d.Verdict.Rank() < Review.Rank() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // below compares terms with the least that derived data must ask: rules 6 and 7.
 func (t *Table) below(d *Decision, terms *Terms, id string) []Reason {
 	root, err := parse(terms.Base.SPDX)
@@ -252,27 +269,61 @@ func (t *Table) below(d *Decision, terms *Terms, id string) []Reason {
 	for _, w := range d.Works {
 		works = append(works, w.ID)
 	}
-	need := slices.Index(levels, d.Output.Level)
-	if need >= 4 {
-		for family, output := range t.families {
-			if output == d.Output.License && everyBranch(root, func(n *node) bool { l := t.lookUp(n); return l != nil && l.Family == family }) {
-				return nil
-			}
-		}
-		if d.Output.License == "terms "+id {
-			return nil
-		}
-		return []Reason{{Deny, 6, "what is derived from these works must go on under " + d.Output.License + ", not under " + terms.Base.SPDX, "terms", works}}
-	}
-	known := true
-	level := t.least(root, &known)
-	if c := terms.Conditions; c != nil && c.Attribution != nil && c.Attribution.Required {
-		level = max(level, 2)
-	}
-	if !known || level >= need {
+	if d.Output.License == "terms "+id {
 		return nil
 	}
-	return []Reason{{Deny, 7, "what is derived from these works must ask at least " + d.Output.Level + ", as " + d.Output.License + " does; " + terms.Base.SPDX + " asks " + levels[level], "terms", works}}
+	var out []Reason
+	find := func(v Verdict, rule int, why string) { out = append(out, Reason{v, rule, why, "terms", works}) }
+	need, known := slices.Index(levels, d.Output.Level), true
+	level := t.least(root, &known)
+	if c := terms.Conditions; c != nil {
+		if c.Notice {
+			level = max(level, 1)
+		}
+		if c.Attribution != nil && c.Attribution.Required {
+			level = max(level, 2)
+		}
+	}
+	switch {
+	case need >= 4:
+		kept := slices.ContainsFunc(slices.Collect(maps.Keys(t.families)), func(family string) bool {
+			return t.families[family] == d.Output.License && everyBranch(root, func(n *node) bool { l := t.lookUp(n); return l != nil && l.Family == family })
+		})
+		switch {
+		case !kept:
+			find(Deny, 6, "what is derived from these works must go on under "+d.Output.License+", not under "+terms.Base.SPDX)
+		case slices.ContainsFunc(terms.Grants, func(g Grant) bool { return slices.Contains(g.Use, UseDerive) }):
+			find(Deny, 6, "what is derived from these works must go on under "+d.Output.License+", and the terms grant derived data beside it")
+		case len(terms.Prohibits) > 0:
+			find(Review, 6, "what is derived from these works must go on under "+d.Output.License+", which allows no further prohibitions")
+		}
+	case level >= need:
+	case !known:
+		find(Review, 7, "what is derived from these works must ask at least "+d.Output.Level+", as "+d.Output.License+" does; it is not known whether "+terms.Base.SPDX+" does")
+	default:
+		find(Deny, 7, "what is derived from these works must ask at least "+d.Output.Level+", as "+d.Output.License+" does; "+terms.Base.SPDX+" asks "+levels[level])
+	}
+	var prohibited []string
+	for _, p := range terms.Prohibits {
+		if len(p.Use) == 0 {
+			prohibited = append(prohibited, p.Purpose...)
+		}
+	}
+	if slices.Contains(d.Output.Also, OweUseRestrictions) && !everyBranch(root, func(n *node) bool { l := t.lookUp(n); return l != nil && asked(l.UseRestrictions) }) {
+		if known && len(prohibited) == 0 {
+			find(Deny, 7, "what is derived from these works must keep their restrictions of use, and "+terms.Base.SPDX+" has none")
+		} else {
+			find(Review, 7, "what is derived from these works must keep their restrictions of use, and it is not known whether the terms do")
+		}
+	}
+	for _, o := range d.Obligations {
+		if o.Kind == OwePurposes {
+			if missing := slices.DeleteFunc(slices.Clone(o.Values), func(p string) bool { return slices.Contains(prohibited, p) }); len(missing) > 0 {
+				find(Deny, 7, "what is derived from these works must prohibit what they do: "+strings.Join(missing, ", "))
+			}
+		}
+	}
+	return out
 }
 
 // least is the least that an expression asks, whatever branch is chosen; known
