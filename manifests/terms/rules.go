@@ -158,8 +158,12 @@ func (e evaluation) license(n *node) outcome {
 			o.find(Review, 6, name, "its restrictions of use stand against %s, which allows no others", e.goesOn())
 		}
 	}
-	if l.OutputClauses && use == UseDistill {
-		o.find(Review, 5, name, "it has clauses on what a model puts out")
+	if l.OutputClauses {
+		// Data under a model's licence is what that model put out.
+		switch use {
+		case UseTrain, UseFinetune, UseDistill, UseWeightsOpen, UseWeightsClosed:
+			o.find(Review, 5, name, "it has clauses on what a model puts out, and on models that are made with that")
+		}
 	}
 	e.credit(&o, l, name)
 	return o
