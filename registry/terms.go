@@ -11,6 +11,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry/index"
 )
 
@@ -40,18 +41,22 @@ func (r *Registry) Instant() string { return r.cfg.Now().UTC().Format("2006-01-0
 // Terms returns a terms document that lies in the store: its canonical bytes and
 // what they say. What is there and is no terms document is fault.NotFound too.
 func (r *Registry) Terms(ctx context.Context, id cid.Cid) ([]byte, *terms.Terms, error) {
+	return termsIn(ctx, r.cfg.Blocks, id)
+}
+
+func termsIn(ctx context.Context, blocks unixfs.Blocks, id cid.Cid) ([]byte, *terms.Terms, error) {
 	none := fault.New(fault.NotFound, "there is no terms document %s", id)
 	if id.Type() != cid.DagJSON {
 		return nil, nil, none
 	}
-	size, err := r.cfg.Blocks.Size(ctx, id)
+	size, err := blocks.Size(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
 	if size > terms.MaxTerms {
 		return nil, nil, none
 	}
-	b, err := r.cfg.Blocks.Block(ctx, id)
+	b, err := blocks.Block(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -128,9 +133,10 @@ func version(ctx context.Context, docs *terms.Documents, d index.Dataset) (*term
 }
 
 // admitSources compares the terms of a dataset or a model with those of what it
-// comes from, by the function that answers about mixtures. What contradicts is
-// returned as warnings or, when the operator wants that, refused.
-func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (warnings []string, err error) {
+// comes from, by the function that answers about mixtures; its own are in blocks.
+// What contradicts is returned as warnings, at most maxWarnings, or, when the
+// operator wants that, refused.
+func (r *Registry) admitSources(ctx context.Context, blocks unixfs.Blocks, s *manifests.Statement) (warnings []string, err error) {
 	if r.cfg.TermsPolicy == TermsOff {
 		return nil, nil
 	}
@@ -153,7 +159,7 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 	if err != nil || len(sources) == 0 {
 		return nil, err
 	}
-	_, t, err := r.Terms(ctx, child.Terms.Cid)
+	_, t, err := termsIn(ctx, blocks, child.Terms.Cid)
 	if err != nil {
 		return nil, fmt.Errorf("the terms: %w", err)
 	}
@@ -166,9 +172,17 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 		names[x.ID] = x.Name
 	}
 	var refused []error
-	for _, reason := range reasons {
+	for i, reason := range reasons {
+		if i == maxWarnings {
+			warnings = append(warnings, fmt.Sprintf("and %d more", len(reasons)-i))
+		}
+		if i >= maxWarnings && (reason.Verdict != terms.Deny || len(refused) > 0) {
+			continue // a refusal names one at least
+		}
 		text := fmt.Sprintf("rule %d, %s: %s (%s)", reason.Rule, reason.Source, reason.Why, listed(reason.Works, names))
-		warnings = append(warnings, text)
+		if i < maxWarnings {
+			warnings = append(warnings, text)
+		}
 		if reason.Verdict == terms.Deny {
 			refused = append(refused, errors.New(text))
 		}
@@ -179,6 +193,10 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 	}
 	return warnings, nil
 }
+
+// maxWarnings bounds the warnings of one statement: an answer, and the record of an
+// upload, hold them.
+const maxWarnings = 100
 
 // maxListed bounds the works that one warning names.
 const maxListed = 5
