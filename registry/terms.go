@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -88,7 +89,7 @@ func (r *Registry) Mixture(ctx context.Context, statements []cid.Cid, upstream b
 			if err != nil {
 				return nil, err
 			}
-			v, err := version(ctx, docs, d)
+			v, err := version(ctx, s, docs, d)
 			if err == nil && !upstream {
 				v.Links = nil
 			}
@@ -108,14 +109,21 @@ func (r *Registry) documents() *terms.Documents {
 }
 
 // version is a row of the index with its terms.
-func version(ctx context.Context, docs *terms.Documents, d index.Dataset) (*terms.Version, error) {
-	v := &terms.Version{Work: terms.Work{ID: d.Statement.String(), Name: fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), TermsCID: d.Terms, Withdrawn: d.Withdrawn != nil}}
-	var err error
+func version(ctx context.Context, s *index.Snapshot, docs *terms.Documents, d index.Dataset) (*terms.Version, error) {
+	_, gone, err := s.Gone(d.Statement.Cid)
+	if err != nil {
+		return nil, err
+	}
+	v := &terms.Version{Work: terms.Work{ID: d.Statement.String(), Name: fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), TermsCID: d.Terms, Withdrawn: gone}}
 	if v.Terms, err = docs.Terms(ctx, d.Terms.Cid); err != nil {
 		return nil, err
 	}
+	all, err := sourcesOf(s, d)
+	if err != nil {
+		return nil, err
+	}
 	var sources []terms.Declared
-	for _, x := range d.Sources {
+	for _, x := range all {
 		out := terms.Declared{Rel: x.Rel, Other: x.URL}
 		if x.Statement.Defined() {
 			out.Statement = x.Statement.String()
@@ -130,6 +138,29 @@ func version(ctx context.Context, docs *terms.Documents, d index.Dataset) (*term
 	}
 	v.Declare(sources, edges)
 	return v, nil
+}
+
+// sourcesOf is what a version comes from: its sources and, of a model, what the runs
+// that made it read.
+func sourcesOf(s *index.Snapshot, d index.Dataset) ([]index.Source, error) {
+	out := slices.Clone(d.Sources)
+	for _, run := range d.Usages {
+		u, err := s.Use(run.Cid)
+		if errors.Is(err, fault.NotFound) {
+			continue // the fold refuses it
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, in := range u.Inputs {
+			out = append(out, trainedOn(in.Statement))
+		}
+	}
+	return out, nil
+}
+
+func trainedOn(statement cjson.CID) index.Source {
+	return index.Source{Rel: string(manifests.TrainedOn), Statement: statement}
 }
 
 // admitSources compares the terms of a dataset or a model with those of what it
@@ -148,9 +179,9 @@ func (r *Registry) admitSources(ctx context.Context, blocks unixfs.Blocks, s *ma
 			child.Sources = append(child.Sources, index.Source{Rel: string(x.Rel), Statement: x.Statement})
 		}
 	case *manifests.Model:
-		child.Publisher, child.Terms = p.Publisher, p.Terms
+		child.Publisher, child.Terms, child.Usages = p.Publisher, p.Terms, p.Usages
 		for _, e := range p.Edges {
-			child.Sources = append(child.Sources, index.Source{Rel: string(manifests.TrainedOn), Statement: e.Statement})
+			child.Sources = append(child.Sources, trainedOn(e.Statement))
 		}
 	default:
 		return nil, nil
@@ -224,7 +255,11 @@ func (r *Registry) foreignSources(ctx context.Context, child index.Dataset) (out
 		seen := make(map[cid.Cid]bool)
 		queue := []index.Dataset{child}
 		for n := 0; n < len(queue); n++ {
-			for _, x := range queue[n].Sources {
+			sources, err := sourcesOf(s, queue[n])
+			if err != nil {
+				return err
+			}
+			for _, x := range sources {
 				if !x.Statement.Defined() || seen[x.Statement.Cid] {
 					continue
 				}
@@ -240,10 +275,15 @@ func (r *Registry) foreignSources(ctx context.Context, child index.Dataset) (out
 					return err
 				}
 				if d.Publisher == child.Publisher {
+					if d.Kind == string(manifests.KindModel) {
+						for _, e := range d.Edges {
+							d.Sources = append(d.Sources, trainedOn(e.Statement))
+						}
+					}
 					queue = append(queue, d)
 					continue
 				}
-				v, err := version(ctx, docs, d)
+				v, err := version(ctx, s, docs, d)
 				if err != nil {
 					return err
 				}
