@@ -373,7 +373,7 @@ func describeWork(w io.Writer, x terms.WorkVerdict) {
 	if x.Branch != "" {
 		license += ", used under " + x.Branch
 	}
-	fmt.Fprintf(w, "  %-11s %s (%s%s)\n", x.Verdict, x.Name, license, where)
+	fmt.Fprintf(w, "  %-11s %s (%s%s)\n", x.Verdict, fault.Printable(x.Name), license, where)
 	fmt.Fprintf(w, "              %s\n", x.ID)
 	reasons := x.Reasons
 	if x.Verdict == terms.Obligations {
@@ -387,7 +387,7 @@ func describeWork(w io.Writer, x terms.WorkVerdict) {
 func workName(d *terms.Decision, id string) string {
 	for _, x := range d.Works {
 		if x.ID == id && x.Name != "" {
-			return x.Name
+			return fault.Printable(x.Name)
 		}
 	}
 	return id
