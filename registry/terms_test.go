@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -312,4 +313,33 @@ func (h *home) termsOf(statement cid.Cid) (out cjson.CID) {
 		h.t.Fatal(err)
 	}
 	return out
+}
+
+// However much the manifests of a graph declare, an answer holds so much of it.
+func TestLineageLinksAreBounded(t *testing.T) {
+	h := newHome(t)
+	var parents []cid.Cid
+	for i := range 14 {
+		d := h.put("ana", fmt.Sprintf("d%d", i), "1.0.0", map[string]string{"a": fmt.Sprint(i)}, func(d *dataset) {
+			for j := range 1000 {
+				d.manifest.Lineage = append(d.manifest.Lineage, manifests.Lineage{Rel: manifests.CollectedFrom, Target: manifests.Target{URL: fmt.Sprintf("https://a.example/%d/%d", i, j)}})
+			}
+		})
+		out, err := h.reg.Submit(t.Context(), d.seal(t, "ana"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parents = append(parents, out.Statement)
+	}
+	top, err := h.derive("ana", "top", "CC0-1.0", parents...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := h.serve().Graph(t.Context(), top.Statement, "up", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(g.Links); n < index.MaxLineageLinks || n > index.MaxLineageLinks+manifests.MaxReferences || !g.Truncated {
+		t.Errorf("%d links, truncated %t", n, g.Truncated)
+	}
 }

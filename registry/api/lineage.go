@@ -137,7 +137,8 @@ func (a *API) lineageOf(r *http.Request, q index.LineageQuery) (*wire.LineageGra
 
 // declare adds what manifests say: activities, and shares, periods and external
 // sources of links. A manifest that is not here, or would be too much, is
-// passed over: its version is in the graph with what its statement says.
+// passed over: its version is in the graph with what its statement says. With
+// [index.MaxLineageLinks] links no further manifest is read.
 func (a *API) declare(ctx context.Context, g *lineage.Graph) error {
 	read := 0
 	for i := range g.Nodes {
@@ -155,7 +156,7 @@ func (a *API) declare(ctx context.Context, g *lineage.Graph) error {
 		case err != nil:
 			return err
 		}
-		if read += len(b); read > maxManifests {
+		if read += len(b); read > maxManifests || len(g.Links) > index.MaxLineageLinks {
 			g.Truncated = true
 			break
 		}
