@@ -26,7 +26,8 @@ type Link struct {
 type Version struct {
 	Work
 	Links []Link
-	// External are sources that no statement is about: URLs and CIDs.
+	// External are sources that no statement is about and that something is copied
+	// from: URLs and CIDs.
 	External []string
 }
 
@@ -39,7 +40,9 @@ type Declared struct{ Rel, Statement, Other string }
 func (v *Version) Declare(sources []Declared, edges []string) {
 	for _, s := range sources {
 		if s.Statement == "" {
-			v.External = append(v.External, s.Other)
+			if copies(s.Rel) {
+				v.External = append(v.External, s.Other)
+			}
 			continue
 		}
 		v.Links = append(v.Links, Link{ID: s.Statement, Rel: s.Rel, Edge: slices.Contains(edges, s.Statement)})
@@ -92,6 +95,9 @@ func (d *Documents) Terms(ctx context.Context, id cid.Cid) (*Terms, error) {
 	return t, nil
 }
 
+// MaxExternal bounds the external sources of one mixture, some ten MiB of an answer.
+const MaxExternal = 1 << 16
+
 // An External is a source whose terms are not on record.
 type External struct {
 	Work   string `json:"work"` // the id of the version that names it
@@ -104,7 +110,7 @@ func copies(rel string) bool { return rel != "deduplicatedAgainst" && rel != "ob
 // Upstream returns the works of a mixture, roots, with everything that they come
 // from, each once and in no particular order, as [Decide] takes them. get reads a
 // version; an error of it ends the walk, and so does a version beyond
-// [MaxWorks], with [fault.TooLarge].
+// [MaxWorks], or an external source beyond [MaxExternal], with [fault.TooLarge].
 //
 // An upstream work that every way to it pays by an edge asks no share of its
 // own: it is paid by what is below it. A pool that terms name, and nothing but
@@ -145,6 +151,9 @@ func Upstream(ctx context.Context, roots []string, get func(ctx context.Context,
 		seen[id].version = v
 		if v.Terms != nil && v.Terms.Payment != nil && v.Terms.Payment.Pool.Defined() {
 			pools[v.Terms.Payment.Pool.String()] = true
+		}
+		if len(external)+len(v.External) > MaxExternal {
+			return nil, nil, fault.New(fault.TooLarge, "the mixture has more than %d external sources", MaxExternal)
 		}
 		for _, x := range v.External {
 			external = append(external, External{id, x})

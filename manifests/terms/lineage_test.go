@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,6 +93,31 @@ func TestUpstream(t *testing.T) {
 	}
 	if _, _, err := terms.Upstream(t.Context(), []string{"x"}, long); fault.Of(err) != fault.TooLarge {
 		t.Errorf("without end: %v", err)
+	}
+}
+
+// What lies outside counts where something of it is in the version, and has a limit.
+func TestExternal(t *testing.T) {
+	v := licensed("MIT")
+	v.Declare([]terms.Declared{
+		{Rel: "collectedFrom", Other: "https://a.example"}, {Rel: "deduplicatedAgainst", Other: "https://b.example"}, {Rel: "obsoletes", Other: "https://c.example"},
+	}, nil)
+	if !slices.Equal(v.External, []string{"https://a.example"}) {
+		t.Errorf("%v", v.External)
+	}
+	many := func(_ context.Context, id string) (*terms.Version, error) {
+		v := licensed("MIT")
+		if n, _ := strconv.Atoi(id); n < 100 {
+			v.Links = []terms.Link{{ID: fmt.Sprint(n + 1), Rel: "derivedFrom"}}
+		}
+		v.External = make([]string, 1000)
+		return v, nil
+	}
+	if _, _, err := terms.Upstream(t.Context(), []string{"0"}, many); fault.Of(err) != fault.TooLarge {
+		t.Errorf("many sources outside: %v", err)
+	}
+	if _, list, err := terms.Upstream(t.Context(), []string{"60"}, many); err != nil || len(list) != 41_000 {
+		t.Errorf("%d, %v", len(list), err)
 	}
 }
 

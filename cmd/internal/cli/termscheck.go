@@ -186,8 +186,10 @@ func runTermsCheck(ctx context.Context, env *Env, o *termsCheckOptions, refs []s
 
 // outside makes works without terms of external sources, each once.
 func outside(list []terms.External) (works []terms.Work) {
+	seen := make(map[string]bool)
 	for _, x := range list {
-		if !slices.ContainsFunc(works, func(w terms.Work) bool { return w.ID == x.Target }) {
+		if !seen[x.Target] {
+			seen[x.Target] = true
 			works = append(works, terms.Work{ID: x.Target, Name: fault.Printable(x.Target), Upstream: true})
 		}
 	}
