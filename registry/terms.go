@@ -24,7 +24,8 @@ const (
 )
 
 // maxSources bounds the sources, and own earlier works with what is behind them,
-// that the door looks at: twice what one statement can name. Of more, the first count.
+// that the door looks at: twice what one statement can name. Of more, and of more
+// terms than one mixture may have, the first count.
 const maxSources = 2 * manifests.MaxReferences
 
 // checkTermsPolicy refuses a Config.TermsPolicy that is none.
@@ -284,6 +285,9 @@ func (r *Registry) foreignSources(ctx context.Context, child index.Dataset) (out
 					continue
 				}
 				v, err := version(ctx, s, docs, d)
+				if errors.Is(err, fault.TooLarge) {
+					return nil
+				}
 				if err != nil {
 					return err
 				}

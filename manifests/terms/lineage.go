@@ -54,8 +54,9 @@ func (v *Version) Declare(sources []Declared, edges []string) {
 	}
 }
 
-// MaxDocuments bounds the bytes of all terms documents of one mixture. An ordinary
-// document has one or two KiB, and many works share one.
+// MaxDocuments bounds the bytes of the terms documents of one mixture, each counted
+// for every work that has it: so much is judged, and answered. An ordinary document
+// has one or two KiB.
 const MaxDocuments = 8 << 20
 
 // Documents reads the terms documents of a mixture, each once.
@@ -64,35 +65,41 @@ type Documents struct {
 	// terms that are not there.
 	Read func(ctx context.Context, id cid.Cid) ([]byte, error)
 
-	read  map[cid.Cid]*Terms
+	read  map[cid.Cid]sized
 	bytes int
 }
 
-// Terms returns a document; nil for one that is not there. More bytes than
-// [MaxDocuments] in all are [fault.TooLarge].
+// sized is a document, nil for one that is not there, and how long it is.
+type sized struct {
+	terms *Terms
+	bytes int
+}
+
+// Terms returns the document of one work more; nil for one that is not there. More
+// bytes than [MaxDocuments] in all are [fault.TooLarge].
 func (d *Documents) Terms(ctx context.Context, id cid.Cid) (*Terms, error) {
-	if t, ok := d.read[id]; ok {
-		return t, nil
-	}
-	b, err := d.Read(ctx, id)
-	var t *Terms
-	switch {
-	case errors.Is(err, fault.NotFound), errors.Is(err, fault.Gone):
-	case err != nil:
-		return nil, err
-	default:
-		if d.bytes += len(b); d.bytes > MaxDocuments {
-			return nil, fault.New(fault.TooLarge, "the terms of the mixture have more than %d bytes", MaxDocuments)
+	t, ok := d.read[id]
+	if !ok {
+		b, err := d.Read(ctx, id)
+		switch {
+		case errors.Is(err, fault.NotFound), errors.Is(err, fault.Gone):
+		case err != nil:
+			return nil, err
+		default:
+			t.bytes = len(b)
+			if t.terms, err = Decode(b); err != nil {
+				return nil, fmt.Errorf("the terms %s: %w", id, err)
+			}
 		}
-		if t, err = Decode(b); err != nil {
-			return nil, fmt.Errorf("the terms %s: %w", id, err)
+		if d.read == nil {
+			d.read = make(map[cid.Cid]sized)
 		}
+		d.read[id] = t
 	}
-	if d.read == nil {
-		d.read = make(map[cid.Cid]*Terms)
+	if d.bytes += t.bytes; d.bytes > MaxDocuments {
+		return nil, fault.New(fault.TooLarge, "the terms of the works of the mixture have more than %d bytes", MaxDocuments)
 	}
-	d.read[id] = t
-	return t, nil
+	return t.terms, nil
 }
 
 // MaxExternal bounds the external sources of one mixture, some ten MiB of an answer.

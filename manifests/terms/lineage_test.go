@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"pgregory.net/rapid"
 
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -118,6 +119,43 @@ func TestExternal(t *testing.T) {
 	}
 	if _, list, err := terms.Upstream(t.Context(), []string{"60"}, many); err != nil || len(list) != 41_000 {
 		t.Errorf("%d, %v", len(list), err)
+	}
+}
+
+// A document that many works have is read once, and counted for each of them: so much
+// is judged and answered. Reasons do not repeat what obligations list.
+func TestDocumentsAreBounded(t *testing.T) {
+	d := &terms.Terms{Schema: terms.Schema, Base: terms.Base{SPDX: "MIT"}}
+	for i := range 100 {
+		p := terms.Prohibition{}
+		for j := range 100 {
+			p.Purpose = append(p.Purpose, fmt.Sprintf("purpose-%d-%d", i, j))
+		}
+		d.Prohibits = append(d.Prohibits, p)
+	}
+	b, err := terms.Encode(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads, works := 0, 0
+	docs := &terms.Documents{Read: func(context.Context, cid.Cid) ([]byte, error) { reads++; return b, nil }}
+	for ; err == nil; works++ {
+		_, err = docs.Terms(t.Context(), cjson.JSONCID(b))
+	}
+	if want := terms.MaxDocuments/len(b) + 1; fault.Of(err) != fault.TooLarge || reads != 1 || works != want {
+		t.Errorf("%d works of %d bytes, want %d, read %d times: %v", works, len(b), want, reads, err)
+	}
+	x, err := terms.Decide(terms.Question{Use: terms.UseTrain, At: now}, terms.Work{ID: "w", Terms: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range x.Works[0].Reasons {
+		if len(r.Why) > 500 {
+			t.Fatalf("a reason of %d bytes: %.300s", len(r.Why), r.Why)
+		}
+	}
+	if len(x.Obligations[0].Values) != 100 {
+		t.Errorf("the obligation has %d purposes", len(x.Obligations[0].Values))
 	}
 }
 

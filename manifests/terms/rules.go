@@ -347,7 +347,7 @@ func (e evaluation) prohibitions(o *outcome, t *Terms) {
 			continue
 		}
 		o.flags |= askPurposes
-		o.owe(Obligation{Kind: OwePurposes, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(p.Purpose))}, "the terms prohibit use for %s", strings.Join(p.Purpose, ", "))
+		o.owe(Obligation{Kind: OwePurposes, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(p.Purpose))}, "the terms prohibit use for %s", some(p.Purpose))
 		if e.leaves() {
 			o.find(Review, 6, "terms", "the purposes that the terms prohibit stand against %s, which allows no other restrictions", e.goesOn())
 		}
@@ -355,6 +355,15 @@ func (e evaluation) prohibitions(o *outcome, t *Terms) {
 }
 
 func (e evaluation) purpose(p string) bool { return slices.Contains(e.q.Purposes, p) }
+
+// some names a list in a reason: the obligation has all of it.
+func some(list []string) string {
+	const most = 8
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
 
 func because(reason string) string {
 	if reason == "" {
@@ -466,7 +475,7 @@ func (e evaluation) granted(w *Work, g *Grant, root *node) outcome {
 		}
 	}
 	if e.q.Territory == "" && len(g.Territory) > 0 && !slices.Contains(g.Territory, "*") {
-		o.owe(Obligation{Kind: OweTerritory, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(g.Territory))}, "the grant is for %s", strings.Join(g.Territory, ", "))
+		o.owe(Obligation{Kind: OweTerritory, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(g.Territory))}, "the grant is for %s", some(g.Territory))
 	}
 	if w.Terms.Conditions == nil || w.Terms.Conditions.Attribution == nil {
 		x := e.expression(root, e.duties)
