@@ -142,7 +142,7 @@ func (env *Env) report(err error) {
 		fmt.Fprintf(env.Stderr, "%s\n", b)
 		return
 	}
-	w := term.Plain(env.Stderr)
+	w := fault.Plain(env.Stderr)
 	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
 	fmt.Fprintf(w, "cairn: %s\n", lines[0])
 	for _, line := range lines[1:] {
@@ -157,7 +157,7 @@ func (env *Env) report(err error) {
 // writes.
 func (env *Env) print(v any, text func(w io.Writer)) error {
 	if !env.json {
-		text(term.Plain(env.Stdout))
+		text(fault.Plain(env.Stdout))
 		return nil
 	}
 	e := json.NewEncoder(env.Stdout)
@@ -167,7 +167,7 @@ func (env *Env) print(v any, text func(w io.Writer)) error {
 
 // warn writes a line to stderr.
 func (env *Env) warn(format string, args ...any) {
-	fmt.Fprintf(term.Plain(env.Stderr), "cairn: "+format+"\n", args...)
+	fmt.Fprintf(fault.Plain(env.Stderr), "cairn: "+format+"\n", args...)
 }
 
 // note tells a person something that is good to know; scripts are not told.

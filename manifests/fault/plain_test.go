@@ -1,11 +1,11 @@
-package term_test
+package fault_test
 
 import (
 	"bytes"
 	"fmt"
 	"testing"
 
-	"github.com/cairn-registry/cairn/cmd/internal/term"
+	"github.com/cairn-registry/cairn/manifests/fault"
 )
 
 func TestPlain(t *testing.T) {
@@ -18,7 +18,7 @@ func TestPlain(t *testing.T) {
 		"\\ and \" are themselves\n": "\\ and \" are themselves\n",
 	} {
 		var b bytes.Buffer
-		if n, err := fmt.Fprint(term.Plain(&b), in); err != nil || n != len(in) || b.String() != want {
+		if n, err := fmt.Fprint(fault.Plain(&b), in); err != nil || n != len(in) || b.String() != want {
 			t.Errorf("%q is written as %q, %d, %v", in, b.String(), n, err)
 		}
 	}
