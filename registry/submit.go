@@ -103,8 +103,8 @@ func (r *Registry) Read(envelope []byte) (*Parcel, error) {
 	return p, nil
 }
 
-// Examine checks what Submit checks of a statement's content and of the rules of
-// the log, with the content read from blocks, and changes nothing: for content
+// Examine checks what Submit checks of a statement's content, of its terms beside
+// those of its sources, and of the rules of the log, with the content read from blocks, and changes nothing: for content
 // that is not in the registry's store yet. Errors are those of Submit.
 func (r *Registry) Examine(ctx context.Context, p *Parcel, blocks unixfs.Blocks) error {
 	if err := r.stalled(); err != nil {
@@ -118,7 +118,11 @@ func (r *Registry) Examine(ctx context.Context, p *Parcel, blocks unixfs.Blocks)
 	if err := r.admit(ctx, blocks, space, p.Statement); err != nil {
 		return err
 	}
-	return r.foresee(p.leaf, p.Envelope)
+	if err := r.foresee(p.leaf, p.Envelope); err != nil {
+		return err
+	}
+	_, err := r.admitSources(ctx, blocks, p.Statement)
+	return err
 }
 
 // open reads a foreign envelope: who signed it follows from the statement.
@@ -194,7 +198,7 @@ func (r *Registry) submit(ctx context.Context, e *sign.Envelope, encoded []byte,
 	if err := r.foresee(leaf, encoded); err != nil {
 		return nil, err
 	}
-	warnings, err := r.admitSources(ctx, s)
+	warnings, err := r.admitSources(ctx, r.cfg.Blocks, s)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/terms"
+	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry/index"
 )
 
@@ -22,7 +24,8 @@ const (
 )
 
 // maxSources bounds the sources, and own earlier works with what is behind them,
-// that the door looks at: twice what one statement can name. Of more, the first count.
+// that the door looks at: twice what one statement can name. Of more, and of more
+// terms than one mixture may have, the first count.
 const maxSources = 2 * manifests.MaxReferences
 
 // checkTermsPolicy refuses a Config.TermsPolicy that is none.
@@ -40,18 +43,22 @@ func (r *Registry) Instant() string { return r.cfg.Now().UTC().Format("2006-01-0
 // Terms returns a terms document that lies in the store: its canonical bytes and
 // what they say. What is there and is no terms document is fault.NotFound too.
 func (r *Registry) Terms(ctx context.Context, id cid.Cid) ([]byte, *terms.Terms, error) {
+	return termsIn(ctx, r.cfg.Blocks, id)
+}
+
+func termsIn(ctx context.Context, blocks unixfs.Blocks, id cid.Cid) ([]byte, *terms.Terms, error) {
 	none := fault.New(fault.NotFound, "there is no terms document %s", id)
 	if id.Type() != cid.DagJSON {
 		return nil, nil, none
 	}
-	size, err := r.cfg.Blocks.Size(ctx, id)
+	size, err := blocks.Size(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
 	if size > terms.MaxTerms {
 		return nil, nil, none
 	}
-	b, err := r.cfg.Blocks.Block(ctx, id)
+	b, err := blocks.Block(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +90,7 @@ func (r *Registry) Mixture(ctx context.Context, statements []cid.Cid, upstream b
 			if err != nil {
 				return nil, err
 			}
-			v, err := version(ctx, docs, d)
+			v, err := version(ctx, s, docs, d)
 			if err == nil && !upstream {
 				v.Links = nil
 			}
@@ -103,14 +110,21 @@ func (r *Registry) documents() *terms.Documents {
 }
 
 // version is a row of the index with its terms.
-func version(ctx context.Context, docs *terms.Documents, d index.Dataset) (*terms.Version, error) {
-	v := &terms.Version{Work: terms.Work{ID: d.Statement.String(), Name: fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), TermsCID: d.Terms, Withdrawn: d.Withdrawn != nil}}
-	var err error
+func version(ctx context.Context, s *index.Snapshot, docs *terms.Documents, d index.Dataset) (*terms.Version, error) {
+	_, gone, err := s.Gone(d.Statement.Cid)
+	if err != nil {
+		return nil, err
+	}
+	v := &terms.Version{Work: terms.Work{ID: d.Statement.String(), Name: fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), TermsCID: d.Terms, Withdrawn: gone}}
 	if v.Terms, err = docs.Terms(ctx, d.Terms.Cid); err != nil {
 		return nil, err
 	}
+	all, err := sourcesOf(s, d)
+	if err != nil {
+		return nil, err
+	}
 	var sources []terms.Declared
-	for _, x := range d.Sources {
+	for _, x := range all {
 		out := terms.Declared{Rel: x.Rel, Other: x.URL}
 		if x.Statement.Defined() {
 			out.Statement = x.Statement.String()
@@ -127,10 +141,34 @@ func version(ctx context.Context, docs *terms.Documents, d index.Dataset) (*term
 	return v, nil
 }
 
+// sourcesOf is what a version comes from: its sources and, of a model, what the runs
+// that made it read.
+func sourcesOf(s *index.Snapshot, d index.Dataset) ([]index.Source, error) {
+	out := slices.Clone(d.Sources)
+	for _, run := range d.Usages {
+		u, err := s.Use(run.Cid)
+		if errors.Is(err, fault.NotFound) {
+			continue // the fold refuses it
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, in := range u.Inputs {
+			out = append(out, trainedOn(in.Statement))
+		}
+	}
+	return out, nil
+}
+
+func trainedOn(statement cjson.CID) index.Source {
+	return index.Source{Rel: string(manifests.TrainedOn), Statement: statement}
+}
+
 // admitSources compares the terms of a dataset or a model with those of what it
-// comes from, by the function that answers about mixtures. What contradicts is
-// returned as warnings or, when the operator wants that, refused.
-func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (warnings []string, err error) {
+// comes from, by the function that answers about mixtures; its own are in blocks.
+// What contradicts is returned as warnings, at most maxWarnings, or, when the
+// operator wants that, refused.
+func (r *Registry) admitSources(ctx context.Context, blocks unixfs.Blocks, s *manifests.Statement) (warnings []string, err error) {
 	if r.cfg.TermsPolicy == TermsOff {
 		return nil, nil
 	}
@@ -142,9 +180,9 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 			child.Sources = append(child.Sources, index.Source{Rel: string(x.Rel), Statement: x.Statement})
 		}
 	case *manifests.Model:
-		child.Publisher, child.Terms = p.Publisher, p.Terms
+		child.Publisher, child.Terms, child.Usages = p.Publisher, p.Terms, p.Usages
 		for _, e := range p.Edges {
-			child.Sources = append(child.Sources, index.Source{Rel: string(manifests.TrainedOn), Statement: e.Statement})
+			child.Sources = append(child.Sources, trainedOn(e.Statement))
 		}
 	default:
 		return nil, nil
@@ -153,7 +191,7 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 	if err != nil || len(sources) == 0 {
 		return nil, err
 	}
-	_, t, err := r.Terms(ctx, child.Terms.Cid)
+	_, t, err := termsIn(ctx, blocks, child.Terms.Cid)
 	if err != nil {
 		return nil, fmt.Errorf("the terms: %w", err)
 	}
@@ -166,9 +204,17 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 		names[x.ID] = x.Name
 	}
 	var refused []error
-	for _, reason := range reasons {
+	for i, reason := range reasons {
+		if i == maxWarnings {
+			warnings = append(warnings, fmt.Sprintf("and %d more", len(reasons)-i))
+		}
+		if i >= maxWarnings && (reason.Verdict != terms.Deny || len(refused) > 0) {
+			continue // a refusal names one at least
+		}
 		text := fmt.Sprintf("rule %d, %s: %s (%s)", reason.Rule, reason.Source, reason.Why, listed(reason.Works, names))
-		warnings = append(warnings, text)
+		if i < maxWarnings {
+			warnings = append(warnings, text)
+		}
 		if reason.Verdict == terms.Deny {
 			refused = append(refused, errors.New(text))
 		}
@@ -179,6 +225,10 @@ func (r *Registry) admitSources(ctx context.Context, s *manifests.Statement) (wa
 	}
 	return warnings, nil
 }
+
+// maxWarnings bounds the warnings of one statement: an answer, and the record of an
+// upload, hold them.
+const maxWarnings = 100
 
 // maxListed bounds the works that one warning names.
 const maxListed = 5
@@ -206,7 +256,11 @@ func (r *Registry) foreignSources(ctx context.Context, child index.Dataset) (out
 		seen := make(map[cid.Cid]bool)
 		queue := []index.Dataset{child}
 		for n := 0; n < len(queue); n++ {
-			for _, x := range queue[n].Sources {
+			sources, err := sourcesOf(s, queue[n])
+			if err != nil {
+				return err
+			}
+			for _, x := range sources {
 				if !x.Statement.Defined() || seen[x.Statement.Cid] {
 					continue
 				}
@@ -222,10 +276,18 @@ func (r *Registry) foreignSources(ctx context.Context, child index.Dataset) (out
 					return err
 				}
 				if d.Publisher == child.Publisher {
+					if d.Kind == string(manifests.KindModel) {
+						for _, e := range d.Edges {
+							d.Sources = append(d.Sources, trainedOn(e.Statement))
+						}
+					}
 					queue = append(queue, d)
 					continue
 				}
-				v, err := version(ctx, docs, d)
+				v, err := version(ctx, s, docs, d)
+				if errors.Is(err, fault.TooLarge) {
+					return nil
+				}
 				if err != nil {
 					return err
 				}

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"github.com/cairn-registry/cairn/registry/api"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
+	"github.com/cairn-registry/cairn/registry/index"
 	"github.com/cairn-registry/cairn/registry/wire"
 )
 
@@ -238,5 +240,106 @@ func TestModelTermsAtTheDoor(t *testing.T) {
 		if s.Verdict != registry.Accepted || (want == "") != (len(s.Warnings) == 0) || want != "" && !strings.HasPrefix(s.Warnings[0], want) {
 			t.Errorf("a model under %s: %s, %v", license, s.Verdict, s.Warnings)
 		}
+	}
+}
+
+// A model comes from what its runs read, whether it pays for that or not; a version
+// that is withdrawn or erased counts as withdrawn.
+func TestModelOfRuns(t *testing.T) {
+	h := newHome(t)
+	nc, err := h.derive("ana", "nc", "CC-BY-NC-4.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := foldtest.ID("lab")
+	submit := func(s *manifests.Statement, signer string) *registry.Submitted {
+		t.Helper()
+		out, err := h.reg.Submit(t.Context(), seal(t, s, signer))
+		if err != nil || out.Verdict != registry.Accepted {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		return out
+	}
+	run := submit(manifests.New(&manifests.Usage{
+		Common: common(t), Run: "AAAAAAAAAAAAAAAAAAAAAQ", Type: manifests.UsageTraining, Trainer: id, Lock: cjson.CID{Cid: cjson.RawCID([]byte("lock"))},
+		Inputs: []manifests.Input{{Statement: cjson.CID{Cid: nc.Statement}, Units: "1", Unit: "record", EpochsPpm: 1_000_000, Terms: h.termsOf(nc.Statement)}},
+	}), "lab").Statement
+	doc, err := terms.Minimal("MIT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.record(cjson.JSONCID(doc), doc)
+	model := submit(manifests.NewModel(&manifests.Model{
+		Common: common(t), Publisher: id, Model: manifests.ModelName{Name: "lm", Version: "1.0.0"}, Terms: cjson.CID{Cid: cjson.JSONCID(doc)},
+		Contributors: []manifests.Share{{ID: id, Weight: "1"}}, Total: "1", Usages: []cjson.CID{{Cid: run}}, SelfWeight: "1", EdgeTotal: "1",
+	}, strings.Repeat("ab", 32)), "lab")
+	if len(model.Warnings) != 1 || !strings.HasPrefix(model.Warnings[0], "rule 3") {
+		t.Errorf("an MIT model of CC-BY-NC data: %v", model.Warnings)
+	}
+	works := func() map[string]terms.Work {
+		t.Helper()
+		list, _, _, err := h.reg.Mixture(t.Context(), []cid.Cid{model.Statement}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make(map[string]terms.Work)
+		for _, w := range list {
+			out[w.ID] = w
+		}
+		return out
+	}
+	if w, ok := works()[nc.Statement.String()]; !ok || !w.Upstream || w.Withdrawn {
+		t.Errorf("upstream of the model: %+v", works())
+	}
+	submit(manifests.New(&manifests.Withdraw{Common: common(t), Party: foldtest.ID("ana"), Statement: cjson.CID{Cid: nc.Statement}}), "ana")
+	if w := works()[nc.Statement.String()]; !w.Withdrawn {
+		t.Errorf("withdrawn: %+v", w)
+	}
+	// What is derived from the lab's own model comes from what that was trained on.
+	s, err := h.derive("lab", "out", "MIT", model.Statement)
+	if err != nil || len(s.Warnings) == 0 {
+		t.Errorf("behind the own model: %v, %v", s, err)
+	}
+}
+
+func (h *home) termsOf(statement cid.Cid) (out cjson.CID) {
+	h.t.Helper()
+	err := h.reg.View(func(s *index.Snapshot) error {
+		d, err := s.Version(statement)
+		out = d.Terms
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return out
+}
+
+// However much the manifests of a graph declare, an answer holds so much of it.
+func TestLineageLinksAreBounded(t *testing.T) {
+	h := newHome(t)
+	var parents []cid.Cid
+	for i := range 14 {
+		d := h.put("ana", fmt.Sprintf("d%d", i), "1.0.0", map[string]string{"a": fmt.Sprint(i)}, func(d *dataset) {
+			for j := range 1000 {
+				d.manifest.Lineage = append(d.manifest.Lineage, manifests.Lineage{Rel: manifests.CollectedFrom, Target: manifests.Target{URL: fmt.Sprintf("https://a.example/%d/%d", i, j)}})
+			}
+		})
+		out, err := h.reg.Submit(t.Context(), d.seal(t, "ana"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parents = append(parents, out.Statement)
+	}
+	top, err := h.derive("ana", "top", "CC0-1.0", parents...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := h.serve().Graph(t.Context(), top.Statement, "up", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(g.Links); n < index.MaxLineageLinks || n > index.MaxLineageLinks+manifests.MaxReferences || !g.Truncated {
+		t.Errorf("%d links, truncated %t", n, g.Truncated)
 	}
 }

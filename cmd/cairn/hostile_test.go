@@ -128,6 +128,21 @@ func TestHostileRegistry(t *testing.T) {
 	}
 }
 
+// TestWordsOfAHostileRegistry: what a registry says of an error reaches the terminal
+// without anything that controls it.
+func TestWordsOfAHostileRegistry(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(404)
+		io.WriteString(w, `{"type":"about:blank","title":"t","status":404,"code":"not-found","detail":"no\u001b[2J\u009b31m\u202e","hint":"do \u001b]0;x\u0007"}`)
+	}))
+	t.Cleanup(srv.Close)
+	status, out := auditInProcess(t, filepath.Join(t.TempDir(), "auditor"), "dataset", "x", "--registry", srv.URL, "--trust-on-first-use")
+	if status == 0 || !strings.Contains(out, `no\x1b[2J\u009b31m\u202e`) || strings.ContainsAny(out, "\x1b\u009b\u202e\x07") {
+		t.Errorf("exit status %d: %q", status, out)
+	}
+}
+
 // TestAuditRemembersTheLog audits a log, which is then replaced by one with
 // another history and the same key: every entry of it is signed, and yet it
 // does not hold.

@@ -49,14 +49,14 @@ func (g *Graph) Text(w io.Writer) error {
 			links, end = d.into[c], func(l *Link) cid.Cid { return l.From.Cid }
 		}
 		for _, l := range links {
-			line := fmt.Sprintf("%s%s  %-14s ", indent, word, l.Rel)
+			line := fmt.Sprintf("%s%s  %-14s ", indent, word, text(l.Rel))
 			switch {
 			case l.External != nil:
-				line += fmt.Sprintf("%s (%s, external)", text(l.External.String()), l.External.Kind)
+				line += fmt.Sprintf("%s (%s, external)", text(l.External.String()), text(l.External.Kind))
 			case l.Activity != "":
 				line += "activity " + text(l.Activity)
 			case l.Party != "":
-				line += string(l.Party)
+				line += text(string(l.Party))
 			default:
 				n := d.node(end(l))
 				line += text(n.Label()) + "  " + n.Statement.String()
@@ -83,7 +83,7 @@ func (g *Graph) Text(w io.Writer) error {
 		branch(g.Root.Cid, "  ", "into")
 	}
 	for _, a := range root.Activities {
-		fmt.Fprintf(&b, "  activity %s: %s%s\n", text(a.ID), a.Type, code(a))
+		fmt.Fprintf(&b, "  activity %s: %s%s\n", text(a.ID), text(a.Type), code(a))
 	}
 	if g.Truncated {
 		b.WriteString("  … and more\n")

@@ -217,26 +217,36 @@ func (g *Graph) Merge(statement cid.Cid, declared []Link) {
 		shown[n.Statement.Cid] = true
 		down = down || n.Statement.Cid == statement && n.Side == Down
 	}
-	first := slices.IndexFunc(g.Links, func(o Link) bool { return o.From.Cid == statement })
-	if first < 0 {
-		first = len(g.Links)
+	first := -1
+	var stated, rest []Link // of the statement, and the others
+	for i := range g.Links {
+		if g.Links[i].From.Cid != statement {
+			rest = append(rest, g.Links[i])
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		stated = append(stated, g.Links[i])
 	}
-	rest := slices.Clone(g.Links)
+	if first < 0 {
+		first = len(rest)
+	}
 	var mine []Link
 	for _, l := range declared {
 		if l.To.Defined() && !shown[l.To.Cid] || !l.To.Defined() && down {
 			continue
 		}
-		i := slices.IndexFunc(rest, func(o Link) bool {
-			return o.From.Cid == statement && o.Rel == l.Rel && o.To == l.To && (l.To.Defined() || sameSource(o.External, l.External))
+		i := slices.IndexFunc(stated, func(o Link) bool {
+			return o.Rel == l.Rel && o.To == l.To && (l.To.Defined() || sameSource(o.External, l.External))
 		})
 		if i >= 0 {
-			l.Weight, l.EdgeTotal = rest[i].Weight, rest[i].EdgeTotal
-			rest = slices.Delete(rest, i, i+1)
+			l.Weight, l.EdgeTotal = stated[i].Weight, stated[i].EdgeTotal
+			stated = slices.Delete(stated, i, i+1)
 		}
 		mine = append(mine, l)
 	}
-	g.Links = slices.Insert(rest, first, mine...)
+	g.Links = slices.Concat(rest[:first], mine, stated, rest[first:])
 }
 
 func sameSource(a, b *External) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,5 +195,34 @@ func TestMerge(t *testing.T) {
 	}
 	if l := g.Links[1]; l.Weight != "5" || l.ByteSharePpm == nil || g.Links[0].Note != "n" || g.Links[2].External.Kind != "model" || g.Links[3].From != raw("b") {
 		t.Errorf("%+v", g.Links)
+	}
+}
+
+// TestForeignWords: a graph comes from a registry that may be anybody's; no word of it
+// controls a terminal, begins a line, or ends a label.
+func TestForeignWords(t *testing.T) {
+	const evil = "x\x1b[2J\"]\n  n1 --> n0\u202e<br><script>`;"
+	g := &lineage.Graph{Root: raw("a"), Direction: lineage.Both, Nodes: []lineage.Node{
+		{Statement: raw("a"), Name: evil, Version: evil, Activities: []manifests.Activity{{ID: evil, Type: evil, Purpose: evil}}},
+		{Statement: raw("b"), Use: evil, Run: evil},
+	}, Links: []lineage.Link{
+		{From: raw("a"), Rel: evil, To: raw("b"), Units: evil, Unit: evil, Weight: evil, EdgeTotal: evil},
+		{From: raw("a"), Rel: evil, External: &lineage.External{Kind: evil, URL: evil, Model: evil}},
+		{From: raw("a"), Rel: evil, Activity: evil},
+		{From: raw("a"), Rel: evil, Party: evil},
+	}}
+	for name, draw := range map[string]func(*lineage.Graph, io.Writer) error{"text": (*lineage.Graph).Text, "dot": (*lineage.Graph).DOT, "mermaid": (*lineage.Graph).Mermaid} {
+		var b strings.Builder
+		if err := draw(g, &b); err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"\x1b", "\u202e", "\n  n1 --> n0"} {
+			if strings.Contains(b.String(), bad) {
+				t.Errorf("%s has %q: %q", name, bad, b.String())
+			}
+		}
+		if name == "mermaid" && strings.Contains(b.String(), "<script") {
+			t.Errorf("a tag: %s", b.String())
+		}
 	}
 }

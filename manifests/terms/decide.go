@@ -220,7 +220,7 @@ func (t *Table) Decide(q Question, works ...Work) (*Decision, error) {
 	d := &Decision{Schema: DecisionSchema, Question: q, Table: t.cid, Verdict: Allow, Works: []WorkVerdict{}, Notice: NotLegalAdvice}
 	parsed := parseAll(works)
 	best := t.bestTarget(q, works, parsed)
-	d.Findings = append(stack(evaluation{t, q, parsed, best.target}, works), best.conflict(works)...)
+	d.Findings = append(stack(evaluation{Table: t, q: q, parsed: parsed, target: best.target}, works), best.conflict(works)...)
 	for _, f := range d.Findings {
 		d.Verdict = d.Verdict.Worse(f.Verdict)
 	}
@@ -343,13 +343,14 @@ type trial struct {
 // denied, for fewer reasons, and fewer move; then none where nothing is denied,
 // else the family that more of them are of; then by name.
 func (t *Table) bestTarget(q Question, works []Work, parsed map[string]*node) trial {
-	targets := []string{""}
+	targets, closed := []string{""}, make(map[string]bool)
 	if q.Use == UseDerive {
 		targets = append(targets, slices.Sorted(maps.Keys(t.families))...)
 		own := make(map[string]bool)
 		for _, w := range works {
 			if f := w.family(); f != "" {
 				own[f] = true
+				closed[f] = t.keepsNonCommercial(w.Terms, parsed[w.Terms.Base.SPDX])
 			}
 		}
 		if len(own) == 1 { // of two, none could keep both
@@ -360,7 +361,7 @@ func (t *Table) bestTarget(q Question, works []Work, parsed map[string]*node) tr
 	var best trial
 	var least score
 	for i, target := range targets {
-		e := evaluation{t, q, parsed, target}
+		e := evaluation{Table: t, q: q, parsed: parsed, target: target, closed: closed}
 		tr, s := trial{target: target, outcomes: make([]outcome, len(works))}, score{}
 		for j := range works {
 			o := e.work(&works[j])

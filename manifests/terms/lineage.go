@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ipfs/go-cid"
 
@@ -24,7 +26,8 @@ type Link struct {
 type Version struct {
 	Work
 	Links []Link
-	// External are sources that no statement is about: URLs and CIDs.
+	// External are sources that no statement is about and that something is copied
+	// from: URLs and CIDs.
 	External []string
 }
 
@@ -37,7 +40,9 @@ type Declared struct{ Rel, Statement, Other string }
 func (v *Version) Declare(sources []Declared, edges []string) {
 	for _, s := range sources {
 		if s.Statement == "" {
-			v.External = append(v.External, s.Other)
+			if copies(s.Rel) {
+				v.External = append(v.External, s.Other)
+			}
 			continue
 		}
 		v.Links = append(v.Links, Link{ID: s.Statement, Rel: s.Rel, Edge: slices.Contains(edges, s.Statement)})
@@ -49,8 +54,9 @@ func (v *Version) Declare(sources []Declared, edges []string) {
 	}
 }
 
-// MaxDocuments bounds the bytes of all terms documents of one mixture. An ordinary
-// document has one or two KiB, and many works share one.
+// MaxDocuments bounds the bytes of the terms documents of one mixture, each counted
+// for every work that has it: so much is judged, and answered. An ordinary document
+// has one or two KiB.
 const MaxDocuments = 8 << 20
 
 // Documents reads the terms documents of a mixture, each once.
@@ -59,36 +65,45 @@ type Documents struct {
 	// terms that are not there.
 	Read func(ctx context.Context, id cid.Cid) ([]byte, error)
 
-	read  map[cid.Cid]*Terms
+	read  map[cid.Cid]sized
 	bytes int
 }
 
-// Terms returns a document; nil for one that is not there. More bytes than
-// [MaxDocuments] in all are [fault.TooLarge].
-func (d *Documents) Terms(ctx context.Context, id cid.Cid) (*Terms, error) {
-	if t, ok := d.read[id]; ok {
-		return t, nil
-	}
-	b, err := d.Read(ctx, id)
-	var t *Terms
-	switch {
-	case errors.Is(err, fault.NotFound), errors.Is(err, fault.Gone):
-	case err != nil:
-		return nil, err
-	default:
-		if d.bytes += len(b); d.bytes > MaxDocuments {
-			return nil, fault.New(fault.TooLarge, "the terms of the mixture have more than %d bytes", MaxDocuments)
-		}
-		if t, err = Decode(b); err != nil {
-			return nil, fmt.Errorf("the terms %s: %w", id, err)
-		}
-	}
-	if d.read == nil {
-		d.read = make(map[cid.Cid]*Terms)
-	}
-	d.read[id] = t
-	return t, nil
+// sized is a document, nil for one that is not there, and how long it is.
+type sized struct {
+	terms *Terms
+	bytes int
 }
+
+// Terms returns the document of one work more; nil for one that is not there. More
+// bytes than [MaxDocuments] in all are [fault.TooLarge].
+func (d *Documents) Terms(ctx context.Context, id cid.Cid) (*Terms, error) {
+	t, ok := d.read[id]
+	if !ok {
+		b, err := d.Read(ctx, id)
+		switch {
+		case errors.Is(err, fault.NotFound), errors.Is(err, fault.Gone):
+		case err != nil:
+			return nil, err
+		default:
+			t.bytes = len(b)
+			if t.terms, err = Decode(b); err != nil {
+				return nil, fmt.Errorf("the terms %s: %w", id, err)
+			}
+		}
+		if d.read == nil {
+			d.read = make(map[cid.Cid]sized)
+		}
+		d.read[id] = t
+	}
+	if d.bytes += t.bytes; d.bytes > MaxDocuments {
+		return nil, fault.New(fault.TooLarge, "the terms of the works of the mixture have more than %d bytes", MaxDocuments)
+	}
+	return t.terms, nil
+}
+
+// MaxExternal bounds the external sources of one mixture, some ten MiB of an answer.
+const MaxExternal = 1 << 16
 
 // An External is a source whose terms are not on record.
 type External struct {
@@ -102,7 +117,7 @@ func copies(rel string) bool { return rel != "deduplicatedAgainst" && rel != "ob
 // Upstream returns the works of a mixture, roots, with everything that they come
 // from, each once and in no particular order, as [Decide] takes them. get reads a
 // version; an error of it ends the walk, and so does a version beyond
-// [MaxWorks], with [fault.TooLarge].
+// [MaxWorks], or an external source beyond [MaxExternal], with [fault.TooLarge].
 //
 // An upstream work that every way to it pays by an edge asks no share of its
 // own: it is paid by what is below it. A pool that terms name, and nothing but
@@ -143,6 +158,9 @@ func Upstream(ctx context.Context, roots []string, get func(ctx context.Context,
 		seen[id].version = v
 		if v.Terms != nil && v.Terms.Payment != nil && v.Terms.Payment.Pool.Defined() {
 			pools[v.Terms.Payment.Pool.String()] = true
+		}
+		if len(external)+len(v.External) > MaxExternal {
+			return nil, nil, fault.New(fault.TooLarge, "the mixture has more than %d external sources", MaxExternal)
 		}
 		for _, x := range v.External {
 			external = append(external, External{id, x})
@@ -211,7 +229,7 @@ func (t *Table) Contradictions(at string, terms *Terms, id string, sources ...So
 			byUse[use] = append(byUse[use], s.Work)
 		}
 	}
-	own, err := t.Decide(Question{Use: UseEvaluate, Commercial: true, At: at}, Work{ID: id, Terms: terms})
+	commercial, err := t.commercial(at, Work{ID: id, Terms: terms})
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +239,7 @@ func (t *Table) Contradictions(at string, terms *Terms, id string, sources ...So
 		if len(works) == 0 {
 			continue
 		}
-		q := Question{Use: use, Commercial: own.Verdict.Rank() < Review.Rank(), At: at}
+		q := Question{Use: use, Commercial: commercial, At: at}
 		d, err := t.Decide(q, works...)
 		if err != nil {
 			return nil, err
@@ -242,6 +260,21 @@ func (t *Table) Contradictions(at string, terms *Terms, id string, sources ...So
 	return out, nil
 }
 
+// commercial reports whether terms let anything commercial be done: a grant for one
+// use is enough.
+func (t *Table) commercial(at string, w Work) (bool, error) {
+	for _, use := range uses {
+		d, err := t.Decide(Question{Use: use, Commercial: true, At: at}, w)
+		if err != nil {
+			return false, err
+		}
+		if d.Verdict.Rank() < Review.Rank() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // below compares terms with the least that derived data must ask: rules 6 and 7.
 func (t *Table) below(d *Decision, terms *Terms, id string) []Reason {
 	root, err := parse(terms.Base.SPDX)
@@ -252,27 +285,61 @@ func (t *Table) below(d *Decision, terms *Terms, id string) []Reason {
 	for _, w := range d.Works {
 		works = append(works, w.ID)
 	}
-	need := slices.Index(levels, d.Output.Level)
-	if need >= 4 {
-		for family, output := range t.families {
-			if output == d.Output.License && everyBranch(root, func(n *node) bool { l := t.lookUp(n); return l != nil && l.Family == family }) {
-				return nil
-			}
-		}
-		if d.Output.License == "terms "+id {
-			return nil
-		}
-		return []Reason{{Deny, 6, "what is derived from these works must go on under " + d.Output.License + ", not under " + terms.Base.SPDX, "terms", works}}
-	}
-	known := true
-	level := t.least(root, &known)
-	if c := terms.Conditions; c != nil && c.Attribution != nil && c.Attribution.Required {
-		level = max(level, 2)
-	}
-	if !known || level >= need {
+	if d.Output.License == "terms "+id {
 		return nil
 	}
-	return []Reason{{Deny, 7, "what is derived from these works must ask at least " + d.Output.Level + ", as " + d.Output.License + " does; " + terms.Base.SPDX + " asks " + levels[level], "terms", works}}
+	var out []Reason
+	find := func(v Verdict, rule int, why string) { out = append(out, Reason{v, rule, why, "terms", works}) }
+	need, known := slices.Index(levels, d.Output.Level), true
+	level := t.least(root, &known)
+	if c := terms.Conditions; c != nil {
+		if c.Notice {
+			level = max(level, 1)
+		}
+		if c.Attribution != nil && c.Attribution.Required {
+			level = max(level, 2)
+		}
+	}
+	switch {
+	case need >= 4:
+		kept := slices.ContainsFunc(slices.Collect(maps.Keys(t.families)), func(family string) bool {
+			return t.families[family] == d.Output.License && everyBranch(root, func(n *node) bool { l := t.lookUp(n); return l != nil && l.Family == family })
+		})
+		switch {
+		case !kept:
+			find(Deny, 6, "what is derived from these works must go on under "+d.Output.License+", not under "+terms.Base.SPDX)
+		case slices.ContainsFunc(terms.Grants, func(g Grant) bool { return slices.Contains(g.Use, UseDerive) }):
+			find(Deny, 6, "what is derived from these works must go on under "+d.Output.License+", and the terms grant derived data beside it")
+		case len(terms.Prohibits) > 0:
+			find(Review, 6, "what is derived from these works must go on under "+d.Output.License+", which allows no further prohibitions")
+		}
+	case level >= need:
+	case !known:
+		find(Review, 7, "what is derived from these works must ask at least "+d.Output.Level+", as "+d.Output.License+" does; it is not known whether "+terms.Base.SPDX+" does")
+	default:
+		find(Deny, 7, "what is derived from these works must ask at least "+d.Output.Level+", as "+d.Output.License+" does; "+terms.Base.SPDX+" asks "+levels[level])
+	}
+	var prohibited []string
+	for _, p := range terms.Prohibits {
+		if len(p.Use) == 0 {
+			prohibited = append(prohibited, p.Purpose...)
+		}
+	}
+	if slices.Contains(d.Output.Also, OweUseRestrictions) && !everyBranch(root, func(n *node) bool { l := t.lookUp(n); return l != nil && asked(l.UseRestrictions) }) {
+		if known && len(prohibited) == 0 {
+			find(Deny, 7, "what is derived from these works must keep their restrictions of use, and "+terms.Base.SPDX+" has none")
+		} else {
+			find(Review, 7, "what is derived from these works must keep their restrictions of use, and it is not known whether the terms do")
+		}
+	}
+	for _, o := range d.Obligations {
+		if o.Kind == OwePurposes {
+			if missing := slices.DeleteFunc(slices.Clone(o.Values), func(p string) bool { return slices.Contains(prohibited, p) }); len(missing) > 0 {
+				find(Deny, 7, "what is derived from these works must prohibit what they do: "+strings.Join(missing, ", "))
+			}
+		}
+	}
+	return out
 }
 
 // least is the least that an expression asks, whatever branch is chosen; known

@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"pgregory.net/rapid"
 
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -95,6 +97,68 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
+// What lies outside counts where something of it is in the version, and has a limit.
+func TestExternal(t *testing.T) {
+	v := licensed("MIT")
+	v.Declare([]terms.Declared{
+		{Rel: "collectedFrom", Other: "https://a.example"}, {Rel: "deduplicatedAgainst", Other: "https://b.example"}, {Rel: "obsoletes", Other: "https://c.example"},
+	}, nil)
+	if !slices.Equal(v.External, []string{"https://a.example"}) {
+		t.Errorf("%v", v.External)
+	}
+	many := func(_ context.Context, id string) (*terms.Version, error) {
+		v := licensed("MIT")
+		if n, _ := strconv.Atoi(id); n < 100 {
+			v.Links = []terms.Link{{ID: fmt.Sprint(n + 1), Rel: "derivedFrom"}}
+		}
+		v.External = make([]string, 1000)
+		return v, nil
+	}
+	if _, _, err := terms.Upstream(t.Context(), []string{"0"}, many); fault.Of(err) != fault.TooLarge {
+		t.Errorf("many sources outside: %v", err)
+	}
+	if _, list, err := terms.Upstream(t.Context(), []string{"60"}, many); err != nil || len(list) != 41_000 {
+		t.Errorf("%d, %v", len(list), err)
+	}
+}
+
+// A document that many works have is read once, and counted for each of them: so much
+// is judged and answered. Reasons do not repeat what obligations list.
+func TestDocumentsAreBounded(t *testing.T) {
+	d := &terms.Terms{Schema: terms.Schema, Base: terms.Base{SPDX: "MIT"}}
+	for i := range 100 {
+		p := terms.Prohibition{}
+		for j := range 100 {
+			p.Purpose = append(p.Purpose, fmt.Sprintf("purpose-%d-%d", i, j))
+		}
+		d.Prohibits = append(d.Prohibits, p)
+	}
+	b, err := terms.Encode(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads, works := 0, 0
+	docs := &terms.Documents{Read: func(context.Context, cid.Cid) ([]byte, error) { reads++; return b, nil }}
+	for ; err == nil; works++ {
+		_, err = docs.Terms(t.Context(), cjson.JSONCID(b))
+	}
+	if want := terms.MaxDocuments/len(b) + 1; fault.Of(err) != fault.TooLarge || reads != 1 || works != want {
+		t.Errorf("%d works of %d bytes, want %d, read %d times: %v", works, len(b), want, reads, err)
+	}
+	x, err := terms.Decide(terms.Question{Use: terms.UseTrain, At: now}, terms.Work{ID: "w", Terms: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range x.Works[0].Reasons {
+		if len(r.Why) > 500 {
+			t.Fatalf("a reason of %d bytes: %.300s", len(r.Why), r.Why)
+		}
+	}
+	if len(x.Obligations[0].Values) != 100 {
+		t.Errorf("the obligation has %d purposes", len(x.Obligations[0].Values))
+	}
+}
+
 // What is upstream does not depend on the order in which it is named, and more
 // roots have no less upstream.
 func TestUpstreamProperties(t *testing.T) {
@@ -149,7 +213,27 @@ func TestContradictions(t *testing.T) {
 		{"CDLA-Permissive-2.0 OR CC-BY-4.0", "subsetOf", "CC-BY-4.0", "deny 7"},
 		{"CDLA-Permissive-2.0 AND CC-BY-4.0", "subsetOf", "CC-BY-4.0", ""},
 		{"@attribution-kept", "subsetOf", "CC-BY-4.0", ""},
-		{"LicenseRef-mine", "subsetOf", "CC-BY-4.0", ""},
+		{"LicenseRef-mine", "subsetOf", "CC-BY-4.0", "review 7"},
+		{"LicenseRef-mine", "derivedFrom", "CC0-1.0", ""},
+		{"LicenseRef-mine", "derivedFrom", "CC-BY-NC-4.0", "review 7"},
+		// What is sold beside a base that is not for commerce is commercial.
+		{"@nc-granted", "derivedFrom", "CC-BY-NC-4.0", "deny 3"},
+		{"@nc-granted", "trainedOn", "CC-BY-NC-4.0", "deny 3"},
+		{"@paid-free-nc", "derivedFrom", "CC-BY-NC-4.0", "deny 3"},
+		{"@ch", "derivedFrom", "CC-BY-NC-4.0", "deny 3"},
+		{"@reserved-nc", "derivedFrom", "CC-BY-NC-4.0", "review 7"},
+		{"@attribution-kept", "derivedFrom", "CC-BY-NC-4.0", "deny 3"},
+		// What no licence carries must be asked on.
+		{"CC-BY-4.0", "derivedFrom", "LicenseRef-hf-openrail", "deny 7"},
+		{"CC-BY-4.0 OR LicenseRef-hf-openrail", "derivedFrom", "LicenseRef-hf-openrail", "deny 7"},
+		{"LicenseRef-hf-bigcode-openrail-m", "derivedFrom", "LicenseRef-hf-openrail", ""},
+		{"@military", "derivedFrom", "LicenseRef-hf-openrail", "review 7"},
+		{"CC-BY-4.0", "derivedFrom", "@military", "deny 7"},
+		{"@military", "derivedFrom", "@military", ""},
+		{"@no-military-training", "derivedFrom", "@military", "deny 7"},
+		// A grant or a restriction beside a share-alike licence is not that licence.
+		{"@sa-freed", "derivedFrom", "CC-BY-SA-4.0", "deny 6"},
+		{"@sa-military", "derivedFrom", "CC-BY-SA-4.0", "review 6"},
 		{"CC-BY-4.0", "derivedFrom", "CC-BY-SA-4.0", "deny 6"},
 		{"CC-BY-SA-4.0", "derivedFrom", "CC-BY-SA-3.0", ""},
 		{"CC-BY-SA-4.0 OR MIT", "derivedFrom", "CC-BY-SA-4.0", "deny 6"},

@@ -60,7 +60,14 @@ type evaluation struct {
 	q      Question
 	parsed map[string]*node // of every document's expression
 	target string
+	// closed says of families that documents make for themselves which keep derived
+	// data from commercial use; own is that of the document that is judged.
+	closed map[string]bool
+	own    string
 }
+
+// leaves reports whether what is judged would go on under other terms than its own.
+func (e evaluation) leaves() bool { return e.target != "" && e.target != e.own }
 
 // expression is rule 8: of OR the mildest, then the least demanding branch; of
 // AND all.
@@ -127,7 +134,7 @@ func (e evaluation) license(n *node) outcome {
 		} else {
 			o.owe(Obligation{Kind: OweNonCommercial, Rule: 3, Source: name}, "it allows use that is not commercial")
 		}
-		if e.target != "" && e.target != l.Family && !e.nonCommercial(e.target) {
+		if e.leaves() && e.target != l.Family && !e.nonCommercial(e.target) {
 			o.find(Deny, 6, name, "derived data would go on under %s, which allows commercial use", e.goesOn())
 		}
 	}
@@ -147,12 +154,16 @@ func (e evaluation) license(n *node) outcome {
 	if asked(l.UseRestrictions) {
 		o.flags |= askU
 		o.owe(Obligation{Kind: OweUseRestrictions, Rule: 0, Source: name}, "its restrictions of use are kept and passed on")
-		if e.target != "" {
+		if e.leaves() {
 			o.find(Review, 6, name, "its restrictions of use stand against %s, which allows no others", e.goesOn())
 		}
 	}
-	if l.OutputClauses && use == UseDistill {
-		o.find(Review, 5, name, "it has clauses on what a model puts out")
+	if l.OutputClauses {
+		// Data under a model's licence is what that model put out.
+		switch use {
+		case UseTrain, UseFinetune, UseDistill, UseWeightsOpen, UseWeightsClosed:
+			o.find(Review, 5, name, "it has clauses on what a model puts out, and on models that are made with that")
+		}
 	}
 	e.credit(&o, l, name)
 	return o
@@ -219,8 +230,20 @@ func (e evaluation) duties(n *node) outcome {
 
 // nonCommercial reports whether a family's licence keeps data from commercial use.
 func (e evaluation) nonCommercial(family string) bool {
+	if strings.HasPrefix(family, ownFamily) {
+		return e.closed[family]
+	}
 	l, ok := e.License(e.families[family])
 	return ok && asked(l.NonCommercial)
+}
+
+// keepsNonCommercial reports whether a document keeps data from commercial use,
+// whatever branch of its licence is chosen.
+func (t *Table) keepsNonCommercial(d *Terms, root *node) bool {
+	return !slices.ContainsFunc(d.Grants, func(g Grant) bool { return g.Commercial }) && everyBranch(root, func(n *node) bool {
+		l := t.lookUp(n)
+		return l != nil && (l.Reserved || l.NonCommercial != nil && *l.NonCommercial)
+	})
 }
 
 // goesOn names the licence of the target.
@@ -277,6 +300,7 @@ func (e evaluation) withdrawn(o *outcome, t *Terms) {
 func (e evaluation) document(o *outcome, w *Work) {
 	t := w.Terms
 	root := e.parsed[t.Base.SPDX]
+	e.own = w.family()
 	e.prohibitions(o, t)
 	e.contradictions(o, t, root)
 	// A grant takes nothing away: where the licence itself asks less, it stands.
@@ -323,14 +347,23 @@ func (e evaluation) prohibitions(o *outcome, t *Terms) {
 			continue
 		}
 		o.flags |= askPurposes
-		o.owe(Obligation{Kind: OwePurposes, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(p.Purpose))}, "the terms prohibit use for %s", strings.Join(p.Purpose, ", "))
-		if e.target != "" {
+		o.owe(Obligation{Kind: OwePurposes, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(p.Purpose))}, "the terms prohibit use for %s", some(p.Purpose))
+		if e.leaves() {
 			o.find(Review, 6, "terms", "the purposes that the terms prohibit stand against %s, which allows no other restrictions", e.goesOn())
 		}
 	}
 }
 
 func (e evaluation) purpose(p string) bool { return slices.Contains(e.q.Purposes, p) }
+
+// some names a list in a reason: the obligation has all of it.
+func some(list []string) string {
+	const most = 8
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
 
 func because(reason string) string {
 	if reason == "" {
@@ -437,12 +470,12 @@ func (e evaluation) granted(w *Work, g *Grant, root *node) outcome {
 	if !g.Commercial {
 		o.flags |= askNC
 		o.owe(Obligation{Kind: OweNonCommercial, Rule: 1, Source: "terms"}, "the grant is for use that is not commercial")
-		if e.target != "" && e.target != w.family() && !e.nonCommercial(e.target) {
+		if e.leaves() && !e.nonCommercial(e.target) {
 			o.find(Deny, 6, "terms", "derived data would go on under %s, which allows commercial use", e.goesOn())
 		}
 	}
 	if e.q.Territory == "" && len(g.Territory) > 0 && !slices.Contains(g.Territory, "*") {
-		o.owe(Obligation{Kind: OweTerritory, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(g.Territory))}, "the grant is for %s", strings.Join(g.Territory, ", "))
+		o.owe(Obligation{Kind: OweTerritory, Rule: 1, Source: "terms", Values: compactSorted(slices.Clone(g.Territory))}, "the grant is for %s", some(g.Territory))
 	}
 	if w.Terms.Conditions == nil || w.Terms.Conditions.Attribution == nil {
 		x := e.expression(root, e.duties)

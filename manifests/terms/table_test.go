@@ -57,7 +57,7 @@ func TestTable(t *testing.T) {
 func TestFromHF(t *testing.T) {
 	for id, want := range map[string]string{
 		"apache-2.0": "Apache-2.0", "mit": "MIT", "cc-by-4.0": "CC-BY-4.0", "odc-by": "ODC-By-1.0", "odbl": "ODbL-1.0", "pddl": "PDDL-1.0", "c-uda": "C-UDA-1.0",
-		"cdla-permissive-2.0": "CDLA-Permissive-2.0", "openrail": "LicenseRef-hf-openrail", "llama3.1": "LicenseRef-hf-llama3.1", "gemma": "LicenseRef-hf-gemma",
+		"cdla-permissive-2.0": "CDLA-Permissive-2.0", "openrail": "LicenseRef-hf-openrail", "llama3.1": "LicenseRef-hf-llama3.1", "gemma": "LicenseRef-hf-gemma", "gfdl": "LicenseRef-hf-gfdl",
 		"unknown": "LicenseRef-hf-unknown", "other": "LicenseRef-hf-other", "Apache-2.0": "Apache-2.0", "postgresql": "PostgreSQL",
 		"llama9": "LicenseRef-hf-llama9", "a licence/é": "LicenseRef-hf-a-licence---", "": "LicenseRef-hf-none", "or": "LicenseRef-hf-or",
 	} {

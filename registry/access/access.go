@@ -70,11 +70,13 @@ type Access struct {
 	applied uint64
 	rights  map[sign.KeyID][]cid.Cid
 
-	// scanning guards what follows: the parties that all versions in a space have in
-	// common, of the entries below scanned.
+	// scanning guards what follows: of the entries below scanned, the parties that all
+	// versions in a space have in common, and the versions that may be offered still,
+	// in no order. A space of which none is left has an empty list.
 	scanning sync.Mutex
 	scanned  uint64
 	common   map[cid.Cid][]sign.KeyID
+	offered  map[cid.Cid][]cid.Cid
 }
 
 // New returns an Access. Tokens that o.File holds are good again.
@@ -100,8 +102,9 @@ func (a *Access) Close() error { return a.tokens.close() }
 
 // Opened returns the terms whose spaces id opens: those that it accepted, or may
 // fetch for somebody, and those under which nobody has data here but itself, as the
-// publisher or a contributor of each version. At most 224 are returned; none for a
-// key that was revoked.
+// publisher or a contributor of each version. A space all versions in which are
+// withdrawn or erased is opened for nobody. At most 224 are returned; none for a key
+// that was revoked.
 func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	applied := a.o.Registry.Status().Applied
 	a.mu.Lock()
@@ -131,9 +134,14 @@ func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 			if err != nil {
 				return err
 			}
-			yes = yes || slices.Contains(own[terms], id)
-			if yes {
-				found = append(found, terms)
+			if yes || slices.Contains(own[terms], id) {
+				over, err := a.over(s, terms)
+				if err != nil {
+					return err
+				}
+				if !over {
+					found = append(found, terms)
+				}
 			}
 			if len(found) == maxOpened {
 				return nil
@@ -164,6 +172,7 @@ func (a *Access) own(s *index.Snapshot) (map[cid.Cid][]sign.KeyID, error) {
 	if next == nil {
 		next = make(map[cid.Cid][]sign.KeyID)
 	}
+	found := make(map[cid.Cid][]cid.Cid)
 	for q := (index.Query{Limit: index.MaxLimit}); ; {
 		page, err := s.List(q)
 		if err != nil {
@@ -186,13 +195,41 @@ func (a *Access) own(s *index.Snapshot) (map[cid.Cid][]sign.KeyID, error) {
 				parties = slices.DeleteFunc(slices.Clone(old), func(id sign.KeyID) bool { return !slices.Contains(parties, id) })
 			}
 			next[d.Terms.Cid] = parties
+			found[d.Terms.Cid] = append(found[d.Terms.Cid], d.Statement.Cid)
 		}
 		if q.After = page.Next; q.After == 0 {
 			break
 		}
 	}
+	if a.offered == nil {
+		a.offered = make(map[cid.Cid][]cid.Cid)
+	}
+	for terms, versions := range found {
+		a.offered[terms] = append(a.offered[terms], versions...)
+	}
 	a.common, a.scanned = next, s.Applied()
 	return next, nil
+}
+
+// over reports whether versions lay in the space of terms, as far as own has read,
+// and all of them are withdrawn or erased. What is gone stays gone, and is not
+// looked at again.
+func (a *Access) over(s *index.Snapshot, terms cid.Cid) (bool, error) {
+	a.scanning.Lock()
+	defer a.scanning.Unlock()
+	left, known := a.offered[terms]
+	for len(left) > 0 {
+		_, gone, err := s.Gone(left[len(left)-1])
+		if err != nil {
+			return false, err
+		}
+		if !gone {
+			return false, nil
+		}
+		left = left[:len(left)-1]
+		a.offered[terms] = left
+	}
+	return known, nil
 }
 
 func accepted(s *index.Snapshot, terms cid.Cid, id sign.KeyID) (bool, error) {

@@ -5,10 +5,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
-// Few graphs are made at once; whoever waits for one holds nothing and can go.
+// Few graphs are made, and mixtures judged, at once; whoever waits for one holds nothing and can go.
 func TestGraphsAreBounded(t *testing.T) {
 	a := New(nil, "", slog.New(slog.DiscardHandler))
 	for range maxGraphs {
@@ -16,6 +17,7 @@ func TestGraphsAreBounded(t *testing.T) {
 	}
 	mux := http.NewServeMux()
 	a.registerLineage(mux)
+	a.registerTerms(mux)
 	const id = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 	for _, target := range []string{"/v1/lineage/" + id, "/v1/lineage/" + id + "?manifests=false", "/v1/impact/" + id} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -26,5 +28,12 @@ func TestGraphsAreBounded(t *testing.T) {
 		if rec.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d, want 503", target, rec.Code)
 		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rec := httptest.NewRecorder()
+	mux.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, "POST", "/v1/terms/check", strings.NewReader(`{"works":["`+id+`"],"uses":["train"],"at":"2026-11-26T12:00:00Z"}`)))
+	if rec.Code != http.StatusServiceUnavailable {
+		t.Errorf("a mixture: %d, want 503", rec.Code)
 	}
 }

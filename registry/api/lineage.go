@@ -23,14 +23,14 @@ const (
 	// maxManifests bounds the bytes of manifests that one answer reads: a thousand
 	// of the ordinary ones.
 	maxManifests = 32 << 20
-	// maxGraphs is how many graphs are made at once, each in up to some 200 MiB and
-	// a few seconds when whoever made the versions meant it so, and graphWait how
-	// long a question waits for its turn.
+	// maxGraphs is how many graphs are made, and mixtures judged, at once, each in up
+	// to some 200 MiB and a few seconds when whoever made the versions meant it so, and
+	// graphWait how long a question waits for its turn.
 	maxGraphs = 2
 	graphWait = 10 * time.Second
 )
 
-// turn waits for a place among the graphs that are made.
+// turn waits for a place among the graphs that are made and the mixtures that are judged.
 func (a *API) turn(ctx context.Context) (done func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, graphWait)
 	defer cancel()
@@ -38,7 +38,7 @@ func (a *API) turn(ctx context.Context) (done func(), err error) {
 	case a.graphs <- struct{}{}:
 		return func() { <-a.graphs }, nil
 	case <-ctx.Done():
-		return nil, fault.New(fault.Busy, "too many questions about lineage at once")
+		return nil, fault.New(fault.Busy, "too many questions about lineage and terms at once")
 	}
 }
 
@@ -137,7 +137,8 @@ func (a *API) lineageOf(r *http.Request, q index.LineageQuery) (*wire.LineageGra
 
 // declare adds what manifests say: activities, and shares, periods and external
 // sources of links. A manifest that is not here, or would be too much, is
-// passed over: its version is in the graph with what its statement says.
+// passed over: its version is in the graph with what its statement says. With
+// [index.MaxLineageLinks] links no further manifest is read.
 func (a *API) declare(ctx context.Context, g *lineage.Graph) error {
 	read := 0
 	for i := range g.Nodes {
@@ -155,7 +156,7 @@ func (a *API) declare(ctx context.Context, g *lineage.Graph) error {
 		case err != nil:
 			return err
 		}
-		if read += len(b); read > maxManifests {
+		if read += len(b); read > maxManifests || len(g.Links) > index.MaxLineageLinks {
 			g.Truncated = true
 			break
 		}

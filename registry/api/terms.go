@@ -52,6 +52,11 @@ func (a *API) checkTerms(r *http.Request, body []byte) (any, error) {
 		}
 		ids = append(ids, w.Cid)
 	}
+	done, err := a.turn(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	works, external, size, err := a.reg.Mixture(r.Context(), ids, !ask.Direct)
 	if err != nil {
 		return nil, err

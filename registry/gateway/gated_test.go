@@ -416,6 +416,41 @@ func TestGatedBytes(t *testing.T) {
 	}
 }
 
+// TestWithdrawnSpace: with the last version under its terms, gated data is given out
+// no more, by the CIDs of its files and blocks neither, but for an auditor.
+func TestWithdrawnSpace(t *testing.T) {
+	h := newHome(t)
+	r, document, first := h.gated("ana", "talks", files{"a": secret}, gatedBy("CC-BY-4.0"))
+	_, _, second := h.gated("ben", "also", files{"b": "more " + secret}, gatedBy("CC-BY-4.0"))
+	h.accept("tina", document)
+	d := h.door(t, "")
+	token, own := d.token("tina"), d.token("ana")
+	a, err := access.New(access.Options{Registry: h.reg, Store: h.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer := a.Peer()
+	inner := way{path: "/ipfs/" + r.Files[0].CID.String()}
+	status := func(token string) int { return d.ask(nil, inner, "Authorization: Bearer "+token).status }
+	h.withdraw("ana", first)
+	if got := status(token); got != 200 {
+		t.Errorf("while another version lies there: %d", got)
+	}
+	h.withdraw("ben", second)
+	for name, want := range map[string]int{token: 404, own: 404, auditorToken: 200} {
+		if got := status(name); got != want {
+			t.Errorf("withdrawn, %.10s: %d, want %d", name, got, want)
+		}
+	}
+	if peer(foldtest.ID("tina"), r.Files[0].CID) {
+		t.Error("a peer gets what is withdrawn")
+	}
+	h.gated("ben", "again", files{"c": "once more " + secret}, gatedBy("CC-BY-4.0"))
+	if got := status(token); got != 200 {
+		t.Errorf("with a version more: %d", got)
+	}
+}
+
 // covered checks that each route is in the table, or known to give out no bytes.
 func covered(t *testing.T, g *gateway.Gateway, ways map[string]way) {
 	t.Helper()

@@ -358,6 +358,15 @@ func (s *Snapshot) Usages(version cid.Cid) ([]Logged[fold.AddUsage], error) {
 	return logged[fold.AddUsage](s, key(tUsage, version.String()))
 }
 
+// Use returns a record of use by its statement; fault.NotFound when there is none.
+func (s *Snapshot) Use(statement cid.Cid) (fold.AddUsage, error) {
+	u, ok, err := view{reader: s.reader}.Usage(statement)
+	if err == nil && !ok {
+		err = fault.New(fault.NotFound, "there is no record of use %s", statement)
+	}
+	return u, err
+}
+
 // Attributions returns the attributions of data, newest first, at most MaxLimit.
 func (s *Snapshot) Attributions(data cid.Cid) ([]Logged[fold.AddAttribution], error) {
 	return logged[fold.AddAttribution](s, key(tAttribution, cjson.V1(data).String()))

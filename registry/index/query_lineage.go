@@ -16,10 +16,10 @@ import (
 const (
 	// MaxLineageDepth is the depth of the deepest version there can be.
 	MaxLineageDepth = 64
-	// MaxLineageNodes and maxLineageLinks bound the memory and the time of one
+	// MaxLineageNodes and MaxLineageLinks bound the memory and the time of one
 	// answer: each node costs some reads.
 	MaxLineageNodes = 1000
-	maxLineageLinks = 10 * MaxLineageNodes
+	MaxLineageLinks = 10 * MaxLineageNodes
 	// maxFlags bounds the statements against one node that are read: anybody can
 	// log a dispute.
 	maxFlags = 64
@@ -322,7 +322,7 @@ func (w *lineageWalk) links() error {
 			if _, shown := w.at[l.To.Cid]; l.To.Defined() && !shown || !l.To.Defined() && n.Side == lineage.Down {
 				continue
 			}
-			if len(w.graph.Links) == maxLineageLinks {
+			if len(w.graph.Links) == MaxLineageLinks {
 				w.graph.Truncated = true
 				return nil
 			}

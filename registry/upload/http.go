@@ -291,7 +291,7 @@ func (s *Server) entry(w http.ResponseWriter, r *http.Request, c auth.Caller) er
 func submitted(s *registry.Submitted) *wire.Submitted {
 	return &wire.Submitted{
 		Index: s.Index, Statement: cjson.CID{Cid: s.Statement}, Envelope: cjson.CID{Cid: s.Envelope},
-		Verdict: string(s.Verdict), Code: string(s.Code), Receipt: string(s.Receipt),
+		Verdict: string(s.Verdict), Code: string(s.Code), Receipt: string(s.Receipt), Warnings: s.Warnings,
 	}
 }
 

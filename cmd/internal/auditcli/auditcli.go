@@ -80,9 +80,10 @@ func Run(ctx context.Context, env *Env, args []string) (status int) {
 		err = fault.Mark(fault.Interrupted, err)
 	}
 	if !errors.Is(err, errShown) {
-		fmt.Fprintf(env.Stderr, "cairn-audit: %v\n", err)
+		w := fault.Plain(env.Stderr)
+		fmt.Fprintf(w, "cairn-audit: %v\n", err)
 		if hint := fault.Hint(err); hint != "" {
-			fmt.Fprintf(env.Stderr, "hint: %s\n", hint)
+			fmt.Fprintf(w, "hint: %s\n", hint)
 		}
 	}
 	return fault.Of(err).ExitStatus()
@@ -232,7 +233,7 @@ func report(env *Env, f flags, r *audit.Report) error {
 	}
 	if err := r.Err(); err != nil {
 		if !strings.Contains(err.Error(), "\n") && r.Result == audit.Incomplete {
-			fmt.Fprintf(env.Stderr, "cairn-audit: %v\n", err)
+			fmt.Fprintf(fault.Plain(env.Stderr), "cairn-audit: %v\n", err)
 		}
 		return fmt.Errorf("%w: %w", errShown, err)
 	}

@@ -169,6 +169,6 @@ func Print(w io.Writer, r interface{ Text(io.Writer) }, asJSON bool, name string
 		}
 		return err
 	}
-	r.Text(w)
+	r.Text(fault.Plain(w))
 	return nil
 }

@@ -179,13 +179,14 @@ func (env *Env) report(err error) {
 		fmt.Fprintf(env.Stderr, "%s\n", b)
 		return
 	}
+	w := fault.Plain(env.Stderr)
 	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
-	fmt.Fprintf(env.Stderr, "cairn: %s\n", lines[0])
+	fmt.Fprintf(w, "cairn: %s\n", lines[0])
 	for _, line := range lines[1:] {
-		fmt.Fprintf(env.Stderr, "       %s\n", line)
+		fmt.Fprintf(w, "       %s\n", line)
 	}
 	if hint := fault.Hint(err); hint != "" {
-		fmt.Fprintf(env.Stderr, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", hint)
 	}
 }
 
@@ -193,7 +194,7 @@ func (env *Env) report(err error) {
 // writes.
 func (env *Env) print(v any, text func(w io.Writer)) error {
 	if !env.json {
-		text(env.Stdout)
+		text(fault.Plain(env.Stdout))
 		return nil
 	}
 	e := json.NewEncoder(env.Stdout)
@@ -203,7 +204,7 @@ func (env *Env) print(v any, text func(w io.Writer)) error {
 
 // warn writes a line to stderr.
 func (env *Env) warn(format string, args ...any) {
-	fmt.Fprintf(env.Stderr, "cairn: "+format+"\n", args...)
+	fmt.Fprintf(fault.Plain(env.Stderr), "cairn: "+format+"\n", args...)
 }
 
 // note tells a person something that is good to know; scripts are not told.

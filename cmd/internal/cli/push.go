@@ -97,6 +97,9 @@ type pushResult struct {
 	Unchanged bool   `json:"unchanged,omitempty"` // it was registered there before
 	Trust     string `json:"trust"`               // whose word the receipt was verified with
 	Proof     string `json:"proof"`               // the file with the registry's proof
+	// TermsWarnings are where the terms contradict those of the sources, as that
+	// registry sees it.
+	TermsWarnings []string `json:"termsWarnings,omitempty"`
 }
 
 func runPush(ctx context.Context, env *Env, ref string, to pushTarget) error {
@@ -244,6 +247,7 @@ func (p *pushing) run(ctx context.Context) (*pushResult, error) {
 		return nil, explained(fault.New(fault.Conflict, "the log of %s recorded the statement as %s: %s (entry %d)", p.to.url, pushed.Verdict, pushed.Code, pushed.Index))
 	}
 	out.Statement, out.Index, out.Blocks, out.Shards, out.SentBytes, out.Resumed = pushed.Statement.String(), pushed.Index, pushed.Blocks, pushed.Shards, pushed.Sent, pushed.Resumed
+	out.TermsWarnings = p.env.doorWarnings(pushed.Submitted)
 	if out.Proof, err = p.keep(out.Statement, pushed.Bundle); err != nil {
 		return nil, err
 	}

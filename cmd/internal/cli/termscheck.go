@@ -2,15 +2,19 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/wire"
@@ -182,8 +186,10 @@ func runTermsCheck(ctx context.Context, env *Env, o *termsCheckOptions, refs []s
 
 // outside makes works without terms of external sources, each once.
 func outside(list []terms.External) (works []terms.Work) {
+	seen := make(map[string]bool)
 	for _, x := range list {
-		if !slices.ContainsFunc(works, func(w terms.Work) bool { return w.ID == x.Target }) {
+		if !seen[x.Target] {
+			seen[x.Target] = true
 			works = append(works, terms.Work{ID: x.Target, Name: fault.Printable(x.Target), Upstream: true})
 		}
 	}
@@ -217,7 +223,8 @@ func (env *Env) mixture(ctx context.Context, api *client.Client, refs []string, 
 }
 
 // versionOf reads what a version is and what it names: a dataset by its statement,
-// a model, which has no list of sources, by its edges.
+// a model, which has no list of sources, by its edges and what its runs read. What
+// the registry offers no more is withdrawn.
 func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Version, error) {
 	c, err := cjson.ParseCID(id)
 	if err != nil {
@@ -232,7 +239,7 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 	var edges []wire.Edge
 	if d := st.Dataset; d != nil {
 		v.Name, v.TermsCID, edges = fmt.Sprintf("%s/%s@%s", d.Publisher, d.Name, d.Version), d.Terms, d.Edges
-		v.Withdrawn = d.Withdrawn != nil
+		v.Withdrawn = d.Withdrawn != nil || d.Erased != nil
 		for _, x := range d.Contributors {
 			v.Makers = append(v.Makers, string(x.ID))
 		}
@@ -254,6 +261,22 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 		for _, x := range n.Contributors {
 			v.Makers = append(v.Makers, string(x.ID))
 		}
+		w, err := api.Withdrawals(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		v.Withdrawn = w.Gone != nil
+		for _, run := range n.Usages {
+			inputs, err := inputsOf(ctx, api, run.Cid)
+			if errors.Is(err, fault.Gone) {
+				sources = append(sources, terms.Declared{Rel: string(manifests.TrainedOn), Other: run.String()})
+				continue // of which it is not known what it read
+			}
+			if err != nil {
+				return nil, err
+			}
+			sources = append(sources, inputs...)
+		}
 	}
 	var paid []string
 	for _, e := range edges {
@@ -261,6 +284,30 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 	}
 	v.Declare(sources, paid)
 	return v, nil
+}
+
+// inputsOf is what a run read, as its record says.
+func inputsOf(ctx context.Context, api *client.Client, run cid.Cid) (out []terms.Declared, err error) {
+	b, err := api.Envelope(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	e, err := sign.Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	st, err := manifests.Decode(e.Payload)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := st.Predicate.(*manifests.Usage)
+	if !ok {
+		return nil, fault.New(fault.Unverified, "%s is no record of use", run)
+	}
+	for _, in := range u.Inputs {
+		out = append(out, terms.Declared{Rel: string(manifests.TrainedOn), Statement: in.Statement.String()})
+	}
+	return out, nil
 }
 
 func describeCheck(w io.Writer, c *wire.TermsChecked) {
@@ -328,7 +375,7 @@ func describeWork(w io.Writer, x terms.WorkVerdict) {
 	if x.Branch != "" {
 		license += ", used under " + x.Branch
 	}
-	fmt.Fprintf(w, "  %-11s %s (%s%s)\n", x.Verdict, x.Name, license, where)
+	fmt.Fprintf(w, "  %-11s %s (%s%s)\n", x.Verdict, fault.Printable(x.Name), license, where)
 	fmt.Fprintf(w, "              %s\n", x.ID)
 	reasons := x.Reasons
 	if x.Verdict == terms.Obligations {
@@ -342,7 +389,7 @@ func describeWork(w io.Writer, x terms.WorkVerdict) {
 func workName(d *terms.Decision, id string) string {
 	for _, x := range d.Works {
 		if x.ID == id && x.Name != "" {
-			return x.Name
+			return fault.Printable(x.Name)
 		}
 	}
 	return id
