@@ -87,8 +87,10 @@ func card(front, body []byte) (*fragment, error) {
 }
 
 func compact(list []string) (out []string) {
+	seen := make(map[string]bool)
 	for _, s := range list {
-		if !slices.Contains(out, s) {
+		if !seen[s] {
+			seen[s] = true
 			out = append(out, s)
 		}
 	}
@@ -171,6 +173,7 @@ func (r *reader) info(o map[string]any, at string) {
 		name = "default"
 	}
 	var s manifests.RecordSchema
+	names := make(map[string]bool)
 	for i, x := range values(o["features"]) {
 		f, at := object(x), fmt.Sprintf("%s.features[%d]", at, i)
 		d := manifests.Field{Name: text(f["name"])}
@@ -187,10 +190,11 @@ func (r *reader) info(o map[string]any, at string) {
 		default:
 			d.Type = "string"
 		}
-		if d.Name == "" || slices.ContainsFunc(s.Fields, func(o manifests.Field) bool { return o.Name == d.Name }) {
+		if d.Name == "" || names[d.Name] {
 			r.Add(at, "has no name, or one that is there already")
 			continue
 		}
+		names[d.Name] = true
 		s.Fields = append(s.Fields, d)
 	}
 	if len(s.Fields) > 0 {

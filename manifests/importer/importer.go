@@ -73,13 +73,14 @@ func value(b []byte) (any, error) {
 // A reader reads one document of plain values.
 type reader struct {
 	export.Drops
-	o    map[string]any
-	m    *manifests.Manifest
-	done map[string]bool
+	o       map[string]any
+	m       *manifests.Manifest
+	done    map[string]bool
+	mirrors map[string]bool // places where the data lies too
 }
 
 func newReader(o map[string]any) *reader {
-	return &reader{o: o, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, done: make(map[string]bool)}
+	return &reader{o: o, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, done: make(map[string]bool), mirrors: make(map[string]bool)}
 }
 
 // finish lists what was not looked at, and makes the fragment.
@@ -185,11 +186,10 @@ func object(v any) map[string]any {
 
 // mirror adds a place where the same data lies.
 func (r *reader) mirror(url string) {
-	for _, l := range r.m.Lineage {
-		if l.Target.URL == url {
-			return
-		}
+	if r.mirrors[url] {
+		return
 	}
+	r.mirrors[url] = true
 	r.m.Lineage = append(r.m.Lineage, manifests.Lineage{Rel: manifests.Mirrors, Target: manifests.Target{URL: url}})
 }
 

@@ -35,7 +35,7 @@ func Read(b []byte) (*export.Fragment, error) {
 	if v == "" {
 		format = "schema.org Dataset"
 	}
-	r := &reader{node: d, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, done: map[string]bool{
+	r := &reader{node: d, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, activities: make(map[string]bool), done: map[string]bool{
 		"@context": true, "@type": true, "@id": true, "conformsTo": true, "dateModified": true, "size": true,
 		"cairn:statement": true, "cairn:manifest": true, "cairn:terms": true, "@language": true,
 	}}
@@ -52,8 +52,9 @@ func Read(b []byte) (*export.Fragment, error) {
 type reader struct {
 	node
 	export.Drops
-	m    *manifests.Manifest
-	done map[string]bool // members that were looked at
+	m          *manifests.Manifest
+	done       map[string]bool // members that were looked at
+	activities map[string]bool // by their ids
 }
 
 func (r *reader) take(name string) string {
