@@ -198,6 +198,9 @@ func LicenseOf(text string) string {
 		return id
 	}
 	s = strings.TrimPrefix(s, "www.")
+	if name, ok := strings.CutPrefix(s, "choosealicense.com/licenses/"); ok { // as the Hub's documents say
+		return strings.TrimSuffix(name, "/")
+	}
 	if rest, ok := strings.CutPrefix(s, "creativecommons.org/"); ok {
 		parts := strings.Split(strings.Trim(rest, "/"), "/")
 		if len(parts) >= 3 && parts[0] == "licenses" {
