@@ -346,3 +346,32 @@ func TestOthersAreListed(t *testing.T) {
 		t.Errorf("%+v, %v", f, err)
 	}
 }
+
+// TestLoadersKnowTheFormat: each kind of records has the name by which mlcroissant
+// chooses its reader.
+func TestLoadersKnowTheFormat(t *testing.T) {
+	t.Parallel()
+	for mediaType, want := range map[string]string{
+		"text/csv": "text/csv", "text/tab-separated-values": "text/tsv", "application/x-ndjson": "application/jsonlines",
+		"application/json": "application/json", "application/vnd.apache.parquet": "application/x-parquet", "text/plain": "text/plain",
+	} {
+		m, _ := manyFiles(1)
+		in := input(m, minimalTerms("CC0-1.0"))
+		in.Files = func(yield func(manifests.File, error) bool) {
+			yield(manifests.File{Path: "a", CID: cjson.Link{Cid: cjson.RawCID(nil)}, SHA256: strings.Repeat("a", 64), MediaType: mediaType, SchemaRef: "default"}, nil)
+		}
+		var doc struct {
+			Distribution []struct{ EncodingFormat any }
+		}
+		if err := json.Unmarshal(write(t, in).Bytes, &doc); err != nil || len(doc.Distribution) != 1 {
+			t.Fatalf("%+v, %v", doc, err)
+		}
+		list, ok := doc.Distribution[0].EncodingFormat.([]any)
+		if !ok {
+			list = []any{doc.Distribution[0].EncodingFormat}
+		}
+		if !slices.Contains(list, any(want)) {
+			t.Errorf("%s is %v, without %s", mediaType, list, want)
+		}
+	}
+}
