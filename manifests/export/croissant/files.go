@@ -328,7 +328,7 @@ func (w *writer) fileSets(list []*group, all bool) (dist, records []obj) {
 		}
 		dist = append(dist, o)
 		s, ok := w.M.RecordSchema[x.one.SchemaRef]
-		if !ok || x.mixed {
+		if !ok || x.mixed || x.types { // no loader reads two formats as one
 			continue
 		}
 		f := x.one
