@@ -115,3 +115,21 @@ func TestDamagedParquet(t *testing.T) {
 		}
 	}
 }
+
+// TestParquetTime: a time of day is one, not the number that stands for it.
+func TestParquetTime(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	w := parquet.NewWriter(&b, parquet.NewSchema("x", parquet.Group{"at": parquet.Time(parquet.Microsecond), "n": parquet.Int(64)}))
+	if err := w.Write(map[string]any{"at": int64(3_600_000_000), "n": int64(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := records.ReadParquet(t.Context(), bytes.NewReader(b.Bytes()), int64(b.Len()), records.Options{})
+	want := []records.Field{{Name: "at", Type: records.Time}, {Name: "n", Type: records.Integer}}
+	if err != nil || r.Note != "" || !slices.Equal(r.Fields, want) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

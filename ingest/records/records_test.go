@@ -46,7 +46,7 @@ func read(t testing.TB, name string, b []byte, o records.Options) *records.Resul
 type every struct {
 	ID    int64    `parquet:"id,delta"`
 	Text  string   `parquet:"text,delta"`
-	Price *float64 `parquet:"price,optional"`
+	Price *float64 `parquet:"price,optional,split"`
 	OK    bool     `parquet:"ok"`
 	Label string   `parquet:"label,dict"`
 }
