@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sketch"
@@ -216,6 +217,9 @@ func (x *Index) declared(d index.Dataset) (func(index.Dataset) string, error) {
 				return err
 			}
 			for _, src := range v.Sources {
+				if src.Rel == string(manifests.DeduplicatedAgainst) {
+					continue // it says that nothing was copied, and explains nothing
+				}
 				if src.CID.Defined() {
 					name(string(src.CID.Hash()), src.Rel)
 				}
