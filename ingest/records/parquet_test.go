@@ -133,3 +133,43 @@ func TestParquetTime(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// TestParquetRow: a row of a list whose values are all one entry of the
+// dictionary takes a few bytes in the file, and is not gathered without end.
+func TestParquetRow(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Words []string `parquet:"words,dict"`
+	}
+	random := rand.NewChaCha8([32]byte{9})
+	word := make([]byte, 8<<10)
+	random.Read(word)
+	var rows []row // that make the file large enough for what comes out of it
+	for range 100 {
+		other := make([]byte, 8<<10)
+		random.Read(other)
+		rows = append(rows, row{[]string{string(other)}})
+	}
+	file := func(n int) []byte {
+		var b bytes.Buffer
+		w := parquet.NewGenericWriter[row](&b)
+		words := make([]string, n)
+		for i := range words {
+			words[i] = string(word)
+		}
+		if _, err := w.Write(append(rows[:100:100], row{words})); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for n, want := range map[int]bool{2560: true, 5120: false} {
+		b := file(n)
+		r, err := records.ReadParquet(t.Context(), bytes.NewReader(b), int64(len(b)), records.Options{})
+		if err != nil || r.Complete() != want {
+			t.Errorf("%d words in a row, out of %d bytes: %q, %v", n, len(b), r.Note, err)
+		}
+	}
+}

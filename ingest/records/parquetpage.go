@@ -135,6 +135,9 @@ func (c *parquetColumn) row(p *parquetReader, x *run) error {
 		if !ok {
 			return errParquet
 		}
+		if p.row += int64(len(raw)) + spanCost; p.row > MaxRow {
+			return fmt.Errorf("%w: a row of more than %d bytes", errLimit, MaxRow)
+		}
 		if c.drop || x.o.NoSketch {
 			continue
 		}
