@@ -43,7 +43,7 @@ type File struct {
 	CID       cid.Cid
 	Size      int64
 	SHA256    [32]byte // of the file's bytes; zero with NoFileHash
-	MediaType string   // "" when the extension says nothing; of compressed records, what is inside
+	MediaType string   // of records, how they were read, inside a compression; else what the extension says, "" for nothing
 
 	// What follows is set for files of records, unless NoSketch: see package
 	// records.

@@ -243,9 +243,9 @@ func (s *survey) take(ctx context.Context, f *File, p *parts, keep io.Writer) er
 	if !r.Complete() && len(s.notes) < maxNotes {
 		s.notes = append(s.notes, Warning{Path: f.Path, What: r.Note})
 	}
-	if r.Compression != "" {
-		f.MediaType, f.Compression = r.MediaType(), r.Compression
-	}
+	// How it was read says more than the name: of .json that is lines, of what has
+	// no extension, and of what is inside a compression.
+	f.MediaType, f.Compression = r.MediaType(), r.Compression
 	if r.Format == records.Text {
 		return nil
 	}

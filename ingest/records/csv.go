@@ -10,8 +10,9 @@ import (
 )
 
 // csv reads RFC 4180 with the separator that the first line has most of. The
-// first row names the columns when it can: its cells differ, none is empty, and
-// none is a number. Rows have as many cells as the first.
+// first row names the columns when it can: its cells differ, none but the first is
+// empty, and none is a number. Rows have as many cells as the first. A column
+// without a name is no field: a reader finds columns by what is in the file.
 func (x *run) csv(r io.Reader, f Format) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	if b, _ := in.Peek(len(bom)); bytes.Equal(b, bom) {
@@ -46,12 +47,12 @@ func (x *run) csv(r io.Reader, f Format) error {
 		}
 		if first {
 			named := header(cells)
-			for i, cell := range cells {
-				name := []byte(cell)
-				if len(name) == 0 || !named {
-					name = fmt.Appendf(nil, "column%d", i+1)
+			for _, cell := range cells {
+				column := -1
+				if named && cell != "" {
+					column = x.schema.column([]byte(cell))
 				}
-				columns = append(columns, x.schema.column(name))
+				columns = append(columns, column)
 				drop = append(drop, named && (cell == "" || x.dropped(cell)))
 			}
 			if named {

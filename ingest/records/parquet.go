@@ -22,6 +22,10 @@ const (
 	// MaxPages bounds the dictionaries and pages of all columns, which are in
 	// memory at once.
 	MaxPages = 24 << 20
+	// MaxRow bounds the values of a row, each with spanCost more: what a record
+	// holds in memory. A row without lists has no more than the pages have.
+	MaxRow   = MaxPages
+	spanCost = 8
 	// valueCost is what a value counts at least: a run of equal values, or of
 	// nulls, takes a few bytes however long it is.
 	valueCost = 4
@@ -341,6 +345,7 @@ type parquetReader struct {
 	in      *sourceAt
 	columns []*parquetColumn
 	left    int64 // bytes that may still come out
+	row     int64 // of them, of the row that is read
 	held    int64 // bytes of the columns' pages
 	packed  []byte
 	codecs  codecs
@@ -359,6 +364,7 @@ func (p *parquetReader) group(x *run, g group) error {
 		}
 	}
 	for range g.rows {
+		p.row = 0
 		for _, c := range p.columns {
 			if err := c.row(p, x); err != nil {
 				return err

@@ -115,3 +115,61 @@ func TestDamagedParquet(t *testing.T) {
 		}
 	}
 }
+
+// TestParquetTime: a time of day is one, not the number that stands for it.
+func TestParquetTime(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	w := parquet.NewWriter(&b, parquet.NewSchema("x", parquet.Group{"at": parquet.Time(parquet.Microsecond), "n": parquet.Int(64)}))
+	if err := w.Write(map[string]any{"at": int64(3_600_000_000), "n": int64(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := records.ReadParquet(t.Context(), bytes.NewReader(b.Bytes()), int64(b.Len()), records.Options{})
+	want := []records.Field{{Name: "at", Type: records.Time}, {Name: "n", Type: records.Integer}}
+	if err != nil || r.Note != "" || !slices.Equal(r.Fields, want) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestParquetRow: a row of a list whose values are all one entry of the
+// dictionary takes a few bytes in the file, and is not gathered without end.
+func TestParquetRow(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		Words []string `parquet:"words,dict"`
+	}
+	random := rand.NewChaCha8([32]byte{9})
+	word := make([]byte, 8<<10)
+	random.Read(word)
+	var rows []row // that make the file large enough for what comes out of it
+	for range 100 {
+		other := make([]byte, 8<<10)
+		random.Read(other)
+		rows = append(rows, row{[]string{string(other)}})
+	}
+	file := func(n int) []byte {
+		var b bytes.Buffer
+		w := parquet.NewGenericWriter[row](&b)
+		words := make([]string, n)
+		for i := range words {
+			words[i] = string(word)
+		}
+		if _, err := w.Write(append(rows[:100:100], row{words})); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for n, want := range map[int]bool{2560: true, 5120: false} {
+		b := file(n)
+		r, err := records.ReadParquet(t.Context(), bytes.NewReader(b), int64(len(b)), records.Options{})
+		if err != nil || r.Complete() != want {
+			t.Errorf("%d words in a row, out of %d bytes: %q, %v", n, len(b), r.Note, err)
+		}
+	}
+}

@@ -37,6 +37,9 @@ type parquetColumn struct {
 	prefixes deltas // of encDeltaBytes
 	before   []byte // the value before, of encDeltaBytes
 	bits     uint   // of booleans: read so far
+	stream   int    // of encStreamSplit: values read so far
+	streams  int    // and how many there are
+	joined   []byte // the value
 	peeked   bool
 	nextRep  uint32
 	scratch  []byte
@@ -54,6 +57,7 @@ const (
 	encDeltaLength    = 6 // DELTA_LENGTH_BYTE_ARRAY
 	encDeltaBytes     = 7 // DELTA_BYTE_ARRAY
 	encRLEDict        = 8
+	encStreamSplit    = 9 // BYTE_STREAM_SPLIT
 	pageData          = 0
 	pageDict          = 2
 	pageDataV2        = 3
@@ -131,6 +135,9 @@ func (c *parquetColumn) row(p *parquetReader, x *run) error {
 		if !ok {
 			return errParquet
 		}
+		if p.row += int64(len(raw)) + spanCost; p.row > MaxRow {
+			return fmt.Errorf("%w: a row of more than %d bytes", errLimit, MaxRow)
+		}
 		if c.drop || x.o.NoSketch {
 			continue
 		}
@@ -145,6 +152,16 @@ func (c *parquetColumn) row(p *parquetReader, x *run) error {
 // value returns the bytes of the next value.
 func (c *parquetColumn) value() ([]byte, bool) {
 	switch c.encoding {
+	case encStreamSplit: // first the first bytes of all values, then the second ones
+		if c.stream >= c.streams {
+			return nil, false
+		}
+		c.joined = c.joined[:0]
+		for at := c.stream; at < c.streams*c.width; at += c.streams {
+			c.joined = append(c.joined, c.values[at])
+		}
+		c.stream++
+		return c.joined, true
 	case encDelta:
 		n, ok := c.numbers.next()
 		binary.LittleEndian.PutUint64(c.raw[:], uint64(n))
@@ -409,6 +426,10 @@ func (c *parquetColumn) loadData(p *parquetReader, h pageHeader, at int64) (err 
 			return errParquet
 		}
 		c.index = levels{b: b[lengthPrefix:], width: 1}
+	case h.encoding == encStreamSplit && c.width > 0 && c.kind != kindBoolean:
+		// There are as many values as there are bytes for; nulls have none.
+		c.stream, c.streams = 0, len(b)/c.width
+		ok = len(b)%c.width == 0
 	case h.encoding == encDelta && (c.kind == kindInt32 || c.kind == kindInt64):
 		c.numbers, ok = newDeltas(b, h.values)
 	case h.encoding == encDeltaBytes && (c.kind == kindBytes || c.kind == kindFixed):

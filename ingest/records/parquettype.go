@@ -31,6 +31,7 @@ const (
 	logicalEnum      = 4
 	logicalDecimal   = 5
 	logicalDate      = 6
+	logicalTime      = 7
 	logicalTimestamp = 8
 	logicalInteger   = 10
 	logicalJSON      = 12
@@ -44,6 +45,7 @@ const (
 	convertedEnum      = 4
 	convertedDecimal   = 5
 	convertedDate      = 6
+	convertedTime      = 7 // of milliseconds; 8 of microseconds
 	convertedMillis    = 9
 	convertedMicros    = 10
 	convertedUnsigned8 = 11
@@ -73,6 +75,8 @@ func (e element) meaning() int64 {
 		return logicalDecimal
 	case convertedDate:
 		return logicalDate
+	case convertedTime, convertedTime + 1:
+		return logicalTime
 	case convertedMillis, convertedMicros:
 		return logicalTimestamp
 	case convertedJSON:
@@ -92,6 +96,8 @@ func (e element) fieldType() string {
 		return String
 	case m == logicalDate:
 		return Date
+	case m == logicalTime:
+		return Time
 	case m == logicalTimestamp || e.kind == kindInt96:
 		return DateTime
 	case m == logicalDecimal:

@@ -99,6 +99,7 @@ const (
 	Number   = "number"
 	Boolean  = "boolean"
 	Date     = "date"     // a day: 2006-01-02
+	Time     = "time"     // of a day; only Parquet has it
 	DateTime = "datetime" // RFC 3339
 	Bytes    = "bytes"
 	List     = "list"

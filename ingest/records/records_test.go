@@ -46,7 +46,7 @@ func read(t testing.TB, name string, b []byte, o records.Options) *records.Resul
 type every struct {
 	ID    int64    `parquet:"id,delta"`
 	Text  string   `parquet:"text,delta"`
-	Price *float64 `parquet:"price,optional"`
+	Price *float64 `parquet:"price,optional,split"`
 	OK    bool     `parquet:"ok"`
 	Label string   `parquet:"label,dict"`
 }
@@ -181,9 +181,13 @@ func TestSchemas(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, in, want string }{
 		{"a.csv", "a,b,c,d,e\n1,x,2.5,true,2026-01-02\n,y,3,false,2026-01-03\n", "a integer null|b string|c number|d boolean|e date"},
-		{"a.csv", "1,2\n3,4\n", "column1 integer|column2 integer"},
-		{"a.csv", ",name\n0,Ada\n1,Bob\n", "column1 integer|name string"},
+		{"a.csv", "1,2\n3,4\n", ""}, // no reader finds a column that has no name
+		{"a.csv", ",name\n0,Ada\n1,Bob\n", "name string"},
+		{"a.csv", ",column1\n0,Ada\n1,Bob\n", "column1 string"},
 		{"a.csv", "zip,when\n08001,2026-01-02T03:04:05Z\n", "zip string|when datetime"},
+		{"a.csv", "d\n2026-02-30\n", "d string"},
+		{"a.csv", "d\n2026-19-01\n", "d string"},
+		{"a.jsonl", `{"d":"2026-02-29"}` + "\n" + `{"d":"2026-12-31"}` + "\n", "d date"},
 		{"a.tsv", "x\ty\n1\tz\n", "x integer|y string"},
 		{"a.jsonl", `{"a":1,"b":[1],"c":{"d":1}}` + "\n" + `{"a":1.5,"c":null}` + "\n", "a number|b list null|c object null"},
 		{"a.jsonl", "[1,2]\n3\n", ""},

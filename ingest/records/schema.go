@@ -152,6 +152,9 @@ func numeric(v []byte) string {
 	return Number
 }
 
+// monthDays are the days of the months, of a leap year.
+var monthDays = [...]byte{31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+
 // temporal reads 2006-01-02, alone or with a time of day behind it.
 func temporal(v []byte) string {
 	shape := func(v []byte, of string) bool {
@@ -163,7 +166,10 @@ func temporal(v []byte) string {
 		return true
 	}
 	const day, clock = "0000-00-00", "00:00:00"
-	if len(v) < len(day) || !shape(v, day) || v[5] > '1' || v[8] > '3' {
+	if len(v) < len(day) || !shape(v, day) {
+		return String
+	}
+	if m, d := 10*(v[5]-'0')+v[6]-'0', 10*(v[8]-'0')+v[9]-'0'; m < 1 || m > 12 || d < 1 || d > monthDays[m-1] {
 		return String
 	}
 	if len(v) == len(day) {

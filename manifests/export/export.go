@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 
 	"github.com/ipfs/go-cid"
@@ -199,6 +198,9 @@ func LicenseOf(text string) string {
 		return id
 	}
 	s = strings.TrimPrefix(s, "www.")
+	if name, ok := strings.CutPrefix(s, "choosealicense.com/licenses/"); ok { // as the Hub's documents say
+		return strings.TrimSuffix(name, "/")
+	}
 	if rest, ok := strings.CutPrefix(s, "creativecommons.org/"); ok {
 		parts := strings.Split(strings.Trim(rest, "/"), "/")
 		if len(parts) >= 3 && parts[0] == "licenses" {
@@ -214,6 +216,7 @@ func LicenseOf(text string) string {
 // Keywords returns the keywords of others in the form that a manifest's have:
 // "Machine Learning" becomes "machine-learning". It records what it changed.
 func (d *Drops) Keywords(path string, list []string) (out []string) {
+	seen := make(map[string]bool)
 	for i, k := range list {
 		if manifests.ValidKeyword(k) != nil {
 			slug := manifests.Slug(k)
@@ -222,7 +225,8 @@ func (d *Drops) Keywords(path string, list []string) (out []string) {
 			}
 			k = slug
 		}
-		if !slices.Contains(out, k) {
+		if !seen[k] {
+			seen[k] = true
 			out = append(out, k)
 		}
 	}

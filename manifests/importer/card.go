@@ -65,6 +65,11 @@ func card(front, body []byte) (*fragment, error) {
 	for i, d := range values(o["dataset_info"]) {
 		r.info(object(d), fmt.Sprintf("dataset_info[%d]", i))
 	}
+	for i, f := range m.Files { // a configuration's features are those of its files
+		if _, ok := m.RecordSchema[f.Config]; ok {
+			m.Files[i].SchemaRef = f.Config
+		}
+	}
 	r.skip("sizes are counted when the data is added", "size_categories")
 	for _, k := range sortedKeys(o) {
 		if strings.HasPrefix(k, "extra_gated_") {
@@ -87,8 +92,10 @@ func card(front, body []byte) (*fragment, error) {
 }
 
 func compact(list []string) (out []string) {
+	seen := make(map[string]bool)
 	for _, s := range list {
-		if !slices.Contains(out, s) {
+		if !seen[s] {
+			seen[s] = true
 			out = append(out, s)
 		}
 	}
@@ -121,8 +128,8 @@ func (r *reader) sources() {
 		name := strings.TrimPrefix(s, "extended|")
 		switch {
 		case s == "original":
-		case name == "" || name == "extended" || strings.HasPrefix(name, "other") || strings.ContainsAny(name, " |"):
-			r.Add(fmt.Sprintf("source_datasets[%d]", i), "%s names no dataset; write it into lineage", fault.Quote(s))
+		case strings.Count(name, "/") != 1 || strings.ContainsAny(name, " |"): // the Hub's old names have no owner
+			r.Add(fmt.Sprintf("source_datasets[%d]", i), "%s is no OWNER/NAME; write it into lineage", fault.Quote(s))
 		default:
 			r.m.Lineage = append(r.m.Lineage, manifests.Lineage{Rel: manifests.DerivedFrom, Target: manifests.Target{URL: "hf:datasets/" + name}})
 		}
@@ -135,23 +142,41 @@ func (r *reader) config(o map[string]any, at string) {
 		r.Add(at, "is not an object")
 		return
 	}
+	config := token(text(o["config_name"]))
+	taken := false
 	add := func(path, split, at string) {
+		taken = true
 		if path = strings.TrimPrefix(path, "./"); !isPath(path) {
 			r.Add(at, "%s is a pattern; a manifest lists the files that are added", fault.Quote(path))
 			return
 		}
-		r.m.Files = append(r.m.Files, manifests.File{Path: path, Config: token(text(o["config_name"])), Split: token(split)})
+		r.m.Files = append(r.m.Files, manifests.File{Path: path, Config: config, Split: token(split)})
+	}
+	several := func(v any, split, at string) {
+		paths, odd := texts(v)
+		if odd > 0 || len(paths) == 0 {
+			r.Add(at, "does not name a file")
+		}
+		for _, p := range paths {
+			add(p, split, at)
+		}
 	}
 	for i, d := range values(o["data_files"]) {
 		at := fmt.Sprintf("%s.data_files[%d]", at, i)
-		if x := object(d); x != nil {
-			paths, _ := texts(x["path"])
-			for _, p := range paths {
-				add(p, text(x["split"]), at)
+		x := object(d)
+		switch {
+		case x == nil:
+			several(d, "", at)
+		case x["path"] != nil:
+			several(x["path"], text(x["split"]), at)
+		default: // splits, and the files of each
+			for _, split := range sortedKeys(x) {
+				several(x[split], split, at+"."+fault.Printable(split))
 			}
-			continue
 		}
-		add(text(d), "", at)
+	}
+	if !taken && config != "" {
+		r.Add(at+".config_name", "%s has no files that are listed", fault.Quote(config))
 	}
 	for _, k := range sortedKeys(o) {
 		if k != "config_name" && k != "data_files" {
@@ -171,6 +196,7 @@ func (r *reader) info(o map[string]any, at string) {
 		name = "default"
 	}
 	var s manifests.RecordSchema
+	names := make(map[string]bool)
 	for i, x := range values(o["features"]) {
 		f, at := object(x), fmt.Sprintf("%s.features[%d]", at, i)
 		d := manifests.Field{Name: text(f["name"])}
@@ -187,10 +213,20 @@ func (r *reader) info(o map[string]any, at string) {
 		default:
 			d.Type = "string"
 		}
-		if d.Name == "" || slices.ContainsFunc(s.Fields, func(o manifests.Field) bool { return o.Name == d.Name }) {
+		for _, k := range sortedKeys(f) {
+			switch {
+			case k == "name", k == "dtype" && (text(f[k]) != "" || d.Role == "label"):
+			case k == "dtype" || k == "list" || k == "sequence" || k == "struct":
+				r.Add(at+"."+k, "what a field is made of has no place")
+			default:
+				r.Add(at+"."+fault.Printable(k), "a field has no member for it")
+			}
+		}
+		if d.Name == "" || names[d.Name] {
 			r.Add(at, "has no name, or one that is there already")
 			continue
 		}
+		names[d.Name] = true
 		s.Fields = append(s.Fields, d)
 	}
 	if len(s.Fields) > 0 {
@@ -226,14 +262,16 @@ func (r *reader) body(s string) {
 		para = strings.TrimSpace(para)
 		for strings.HasPrefix(para, "#") {
 			line, rest, _ := strings.Cut(para, "\n")
-			if title := strings.TrimSpace(strings.TrimPrefix(line, "#")); r.m.Title == "" && !strings.HasPrefix(title, "#") {
+			title := strings.TrimSpace(strings.TrimPrefix(line, "#"))
+			if r.m.Title == "" && !strings.HasPrefix(title, "#") {
 				r.m.Title = title
 			}
+			more = more || title != r.m.Title
 			para = strings.TrimSpace(rest)
 		}
 		switch {
 		case para == "" || strings.HasPrefix(para, "<!--"):
-		case r.m.Description == "" && !strings.HasPrefix(para, "```") && !strings.HasPrefix(para, "[!") && !strings.HasPrefix(para, "!["):
+		case r.m.Description == "" && !strings.HasPrefix(para, "```") && !strings.HasPrefix(para, "[!") && !strings.HasPrefix(para, "![") && para[0] != '<':
 			r.m.Description = para
 		default:
 			more = true

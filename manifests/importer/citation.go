@@ -12,7 +12,8 @@ import (
 func citation(o map[string]any) (*fragment, error) {
 	r := newReader(o)
 	m := r.m
-	r.done["cff-version"], r.done["message"] = true, true
+	r.done["cff-version"] = true
+	r.skip("citeAs says what to cite", "message")
 	if kind := r.take("type"); kind != "" && kind != "dataset" {
 		r.Add("type", "the file describes a %s", kind)
 	}
@@ -36,6 +37,9 @@ func citation(o map[string]any) (*fragment, error) {
 	r.done["identifiers"] = true
 	for i, x := range values(o["identifiers"]) {
 		id := object(x)
+		if id["description"] != nil {
+			r.Add(fmt.Sprintf("identifiers[%d].description", i), "a relation to another place has no member for it")
+		}
 		switch value := text(id["value"]); text(id["type"]) {
 		case "doi":
 			r.mirror("doi:" + value)
@@ -62,8 +66,11 @@ func citation(o map[string]any) (*fragment, error) {
 	r.skip("the manifest says when it was made itself", "date-released")
 	r.skip("works that are cited are not sources of the data; write those into lineage", "references")
 	names := r.takes("license")
-	if u := r.take("license-url"); len(names) == 0 && u != "" {
+	switch u := r.take("license-url"); {
+	case u != "" && len(names) == 0:
 		names = []string{u}
+	case u != "":
+		r.Add("license-url", "license names the licence")
 	}
 	return r.finish("CITATION.cff "+text(o["cff-version"]), license(names))
 }
@@ -80,13 +87,22 @@ func bibtex(o map[string]any) string {
 	var people []string
 	for _, x := range values(o["authors"]) {
 		a := object(x)
-		switch family := text(a["family-names"]); {
+		family := text(a["family-names"])
+		if particle := text(a["name-particle"]); particle != "" && family != "" {
+			family = particle + " " + family
+		}
+		if suffix := text(a["name-suffix"]); suffix != "" && family != "" {
+			family += ", " + suffix // von Last, Jr, First
+		}
+		switch {
 		case family != "" && text(a["given-names"]) != "":
 			people = append(people, value(family)+", "+value(text(a["given-names"])))
 		case family != "":
 			people = append(people, value(family))
 		case text(a["name"]) != "":
 			people = append(people, "{"+value(text(a["name"]))+"}")
+		case text(a["alias"]) != "":
+			people = append(people, "{"+value(text(a["alias"]))+"}")
 		}
 	}
 	year := text(o["year"])

@@ -39,6 +39,8 @@ func dataPackage(o map[string]any) (*fragment, error) {
 		if x := object(l); x != nil {
 			if name = text(x["name"]); name == "" {
 				name = text(x["path"])
+			} else if x["path"] != nil && export.LicenseOf(text(x["path"])) != name {
+				r.Add(fmt.Sprintf("licenses[%d].path", i), "the name says which licence it is")
 			}
 		}
 		if name == "" {
@@ -56,6 +58,11 @@ func dataPackage(o map[string]any) (*fragment, error) {
 		if l.Target.URL = text(x["path"]); !strings.Contains(l.Target.URL, "://") {
 			r.Add(at, "%s has no URL; write it into lineage", fault.Quote(l.Note))
 			continue
+		}
+		for _, k := range sortedKeys(x) {
+			if k != "title" && k != "path" {
+				r.Add(at+"."+fault.Printable(k), "a relation has no member for it")
+			}
 		}
 		m.Lineage = append(m.Lineage, l)
 	}
@@ -99,7 +106,11 @@ func (r *reader) resource(o map[string]any, at string) {
 	}
 	for _, k := range sortedKeys(o) {
 		switch k {
-		case "name", "path", "schema", "mediatype", "profile", "$schema", "type", "compression":
+		case "name":
+			if schema == "" {
+				r.Add(at+".name", "a file has no name but its path")
+			}
+		case "path", "schema", "mediatype", "profile", "$schema", "type", "compression":
 		case "bytes", "hash", "format":
 			// An add finds these itself.
 		default:

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -73,13 +74,14 @@ func value(b []byte) (any, error) {
 // A reader reads one document of plain values.
 type reader struct {
 	export.Drops
-	o    map[string]any
-	m    *manifests.Manifest
-	done map[string]bool
+	o       map[string]any
+	m       *manifests.Manifest
+	done    map[string]bool
+	mirrors map[string]bool // places where the data lies too
 }
 
 func newReader(o map[string]any) *reader {
-	return &reader{o: o, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, done: make(map[string]bool)}
+	return &reader{o: o, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, done: make(map[string]bool), mirrors: make(map[string]bool)}
 }
 
 // finish lists what was not looked at, and makes the fragment.
@@ -130,13 +132,13 @@ func (r *reader) nobody(name string, people []any) {
 	for i, p := range people {
 		who := text(p)
 		if o := object(p); o != nil {
-			for _, k := range [...]string{"title", "name", "path", "email"} {
+			if who == "" {
+				who = fullName(o)
+			}
+			for _, k := range [...]string{"title", "name", "alias", "path", "email"} {
 				if who == "" {
 					who = text(o[k])
 				}
-			}
-			if who == "" {
-				who = strings.TrimSpace(text(o["given-names"]) + " " + text(o["family-names"]))
 			}
 			if id := text(o["orcid"]); id != "" {
 				who += " (" + id + ")"
@@ -144,6 +146,17 @@ func (r *reader) nobody(name string, people []any) {
 		}
 		r.Add(fmt.Sprintf("%s[%d]", name, i), "%s has no did:key; name who shares in the data with --contributor", fault.Quote(who))
 	}
+}
+
+// fullName joins the parts that CITATION.cff has for a person's name.
+func fullName(o map[string]any) string {
+	var parts []string
+	for _, k := range [...]string{"given-names", "name-particle", "family-names", "name-suffix"} {
+		if s := text(o[k]); s != "" {
+			parts = append(parts, s)
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 // text returns a text or a number as it was written.
@@ -185,11 +198,10 @@ func object(v any) map[string]any {
 
 // mirror adds a place where the same data lies.
 func (r *reader) mirror(url string) {
-	for _, l := range r.m.Lineage {
-		if l.Target.URL == url {
-			return
-		}
+	if r.mirrors[url] {
+		return
 	}
+	r.mirrors[url] = true
 	r.m.Lineage = append(r.m.Lineage, manifests.Lineage{Rel: manifests.Mirrors, Target: manifests.Target{URL: url}})
 }
 
@@ -201,7 +213,12 @@ func isPath(s string) bool {
 // files puts the files in a manifest's order, each once.
 func (r *reader) files() {
 	slices.SortStableFunc(r.m.Files, func(a, b manifests.File) int { return manifests.ComparePaths(a.Path, b.Path) })
-	r.m.Files = slices.CompactFunc(r.m.Files, func(a, b manifests.File) bool { return a.Path == b.Path })
+	r.m.Files = slices.CompactFunc(r.m.Files, func(a, b manifests.File) bool {
+		if a.Path == b.Path && !reflect.DeepEqual(a, b) {
+			r.Add("files", "%s is described twice; the first counts", fault.Quote(a.Path))
+		}
+		return a.Path == b.Path
+	})
 	if n := len(r.m.Files); n > manifests.MaxInlineFiles {
 		r.Add("files", "%d files cannot be described one by one", n)
 		r.m.Files = nil

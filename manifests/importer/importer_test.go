@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -109,6 +111,96 @@ func TestOthersAreRefused(t *testing.T) {
 	}
 	if _, err := importer.Read(bytes.Repeat([]byte(" "), importer.MaxFile+1)); !errors.Is(err, fault.TooLarge) {
 		t.Errorf("a file that is too large: %v", err)
+	}
+}
+
+// leaves are the texts of a document, by their paths.
+func leaves(at string, v any, out map[string]string) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			leaves(strings.TrimPrefix(at+"."+k, "."), x, out)
+		}
+	case []any:
+		for i, x := range v {
+			leaves(fmt.Sprintf("%s[%d]", at, i), x, out)
+		}
+	case nil:
+	default:
+		out[at] = fmt.Sprint(v)
+	}
+}
+
+// found are members that an add finds itself, or that say which format it is.
+var found = []string{"cff-version", "profile", "bytes", "hash", "format", "license"}
+
+// renamed are words that a manifest has others for, or that say nothing: a
+// dataset that is "original" has no sources.
+var renamed = []string{"original", "ODC-PDDL-1.0", "array", "dataset"}
+
+// TestNothingIsLost: whatever a document says is in the manifest, or is listed.
+func TestNothingIsLost(t *testing.T) {
+	for _, name := range []string{"wild.md", "wild.json", "wild.cff"} {
+		b := readFile(t, "testdata/"+name)
+		f, err := importer.Read(b)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		y, err := f.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := strings.ToLower(strings.Join(strings.Fields(string(y)), " ") + f.License)
+		if front, _, ok := strings.Cut(strings.TrimPrefix(string(b), "---\n"), "\n---\n"); ok {
+			b = []byte(front)
+		}
+		doc, err := manifests.YAMLValue(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := make(map[string]string)
+		leaves("", doc, all)
+		for at, text := range all {
+			said := strings.Contains(kept, strings.ToLower(strings.Join(strings.Fields(text), " ")))
+			for _, d := range f.Dropped {
+				rest, ok := strings.CutPrefix(at, d.Path)
+				said = said || ok && (rest == "" || rest[0] == '.' || rest[0] == '[') || strings.Contains(d.Reason, strconv.Quote(text))
+			}
+
+			said = said || slices.Contains(renamed, text)
+			for _, k := range found {
+				said = said || at == k || strings.HasSuffix(at, "."+k)
+			}
+			if !said {
+				t.Errorf("%s: %s: %q is lost in silence", name, at, text)
+			}
+		}
+	}
+}
+
+// TestManyOfOne: lists that are much longer than a manifest's are read in about
+// the time that their bytes take. Compared each with each, these took minutes.
+func TestManyOfOne(t *testing.T) {
+	const n = 200_000
+	list := func(form string) string {
+		var b strings.Builder
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, form, i)
+		}
+		return b.String()
+	}
+	for name, doc := range map[string]string{
+		"keywords":    `{"@type":"Dataset","conformsTo":"http://mlcommons.org/croissant/1.1","name":"x","keywords":[` + list(`"k%d"`) + `]}`,
+		"identifiers": `{"cff-version":"1.2.0","title":"x","identifiers":[` + list(`{"type":"doi","value":"10.1/%d"}`) + `]}`,
+		"tags":        "---\ntags: [" + list("t%d") + "]\n---\n",
+	} {
+		f, err := importer.Read([]byte(doc))
+		if err != nil || len(f.Dropped) == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

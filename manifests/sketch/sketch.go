@@ -207,13 +207,15 @@ func (e Estimate) Share() float64 {
 	return float64(e.Shared) / float64(e.Of)
 }
 
-// StdErr is the standard error of Share. It is 0 when everything was compared.
-// The sample has each record with the probability f = 2^-K, so the variance of
-// the quotient is (1-f)·p(1-p)/n.
+// StdErr is the standard error of Share. It is 0 only when everything was
+// compared. The sample has each record with the probability f = 2^-K, so the
+// variance of the quotient is (1-f)·p(1-p)/n; p is taken no nearer to 0 and to 1
+// than half a hash, since a sample of one hash is certain of nothing.
 func (e Estimate) StdErr() float64 {
 	if e.Of == 0 {
 		return 1
 	}
-	p, f := e.Share(), math.Pow(2, -float64(e.K))
-	return math.Sqrt((1 - f) * p * (1 - p) / float64(e.Of))
+	n := float64(e.Of)
+	p, f := min(max(e.Share(), 0.5/n), 1-0.5/n), math.Pow(2, -float64(e.K))
+	return math.Sqrt((1 - f) * p * (1 - p) / n)
 }

@@ -118,6 +118,20 @@ func TestContainment(t *testing.T) {
 	}
 }
 
+// TestStdErr: only what was compared whole is exact. An error of 0 for a sample
+// of one hash would be a claim about records that nobody looked at.
+func TestStdErr(t *testing.T) {
+	t.Parallel()
+	for _, e := range []sketch.Estimate{{Shared: 1, Of: 1, K: 6}, {Shared: 0, Of: 3, K: 1}, {Shared: 9, Of: 9, K: 2}} {
+		if got := e.StdErr(); got < 0.05 || got > 0.5 {
+			t.Errorf("%+v has the standard error %.3f", e, got)
+		}
+	}
+	if got := (sketch.Estimate{Shared: 2, Of: 2}).StdErr(); got != 0 {
+		t.Errorf("an exact share has the standard error %.3f", got)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(sketch.Sketch{}.Encode())
 	f.Add(of([]uint64{1, 5, 1 << 63}).Encode())

@@ -169,6 +169,9 @@ func TestFinding(t *testing.T) {
 		{sketch.Estimate{Shared: 164, Of: 16384, K: 4}, true},
 		{sketch.Estimate{Shared: 100, Of: 16384, K: 4}, false},
 		{sketch.Estimate{Shared: 10, Of: 10, K: 9}, true},
+		{sketch.Estimate{Shared: 1, Of: 1, K: 6}, false}, // one of some 64 records
+		{sketch.Estimate{Shared: 1, Of: 1}, true},
+		{sketch.Estimate{Shared: 2, Of: 2, K: 6}, true},
 	} {
 		if got := finding(c.e); got != c.want {
 			t.Errorf("finding(%+v) = %t", c.e, got)

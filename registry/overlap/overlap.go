@@ -288,8 +288,8 @@ func (x *Index) entry(i uint64) (d index.Dataset, ok bool, err error) {
 	return d, ok, err
 }
 
-// samples reads what a dataset has to compare. What is not there, or malformed,
-// is not compared.
+// samples reads what a dataset has to compare, without what is in its licence
+// texts. What is not there, or malformed, is not compared.
 func (x *Index) samples(ctx context.Context, d index.Dataset) (records, chunks *sketch.Sketch, err error) {
 	skip := func(err error) error {
 		switch fault.Of(err) {
@@ -327,7 +327,19 @@ func (x *Index) samples(ctx context.Context, d index.Dataset) (records, chunks *
 			return nil, nil, err
 		}
 	}
+	lines, pieces, err := boilerplate(ctx, x.cfg.Blocks, m)
+	if err != nil {
+		return records, chunks, skip(err) // they count, then
+	}
+	without(records, lines)
+	without(chunks, pieces)
 	return records, chunks, nil
+}
+
+func without(s *sketch.Sketch, gone map[uint64]bool) {
+	if s != nil && len(gone) > 0 {
+		s.Hashes = slices.DeleteFunc(s.Hashes, func(h uint64) bool { return gone[h] })
+	}
 }
 
 // commit writes a batch: its segment and rows, then the state that names them. A

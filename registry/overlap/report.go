@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sketch"
@@ -30,9 +31,12 @@ const (
 	maxUpstream = 4096
 	// thresholdPpm is the share from which on an undeclared overlap is a finding.
 	thresholdPpm = 10_000
-	// sigmas is by how many standard errors a share must differ from nothing: one
-	// hash of a small sample is no finding.
-	sigmas = 2
+	// sigmas is by how many standard errors a share must differ from nothing, and
+	// leastShared how many hashes must be shared: one hash of a small sample is no
+	// finding. It stands for 2^K records, and may be the only one of them that is
+	// in both.
+	sigmas      = 2
+	leastShared = 2
 )
 
 // A match is an earlier dataset that shares something.
@@ -43,7 +47,7 @@ type match struct {
 
 // finding reports whether a share is large enough, and sure enough.
 func finding(e sketch.Estimate) bool {
-	return e.Of > 0 && ppm(e.Share()) >= thresholdPpm && e.Share() > sigmas*e.StdErr()
+	return e.Of > 0 && ppm(e.Share()) >= thresholdPpm && e.Share() > sigmas*e.StdErr() && (e.K == 0 || e.Shared >= leastShared)
 }
 
 func ppm(f float64) int64 { return int64(math.Round(f * 1e6)) }
@@ -213,6 +217,9 @@ func (x *Index) declared(d index.Dataset) (func(index.Dataset) string, error) {
 				return err
 			}
 			for _, src := range v.Sources {
+				if src.Rel == string(manifests.DeduplicatedAgainst) {
+					continue // it says that nothing was copied, and explains nothing
+				}
 				if src.CID.Defined() {
 					name(string(src.CID.Hash()), src.Rel)
 				}

@@ -308,3 +308,70 @@ func BenchmarkManyFiles(b *testing.B) {
 		}
 	}
 }
+
+// TestOthersAreListed: what a document of others says and a manifest cannot is
+// in the list, by its place.
+func TestOthersAreListed(t *testing.T) {
+	t.Parallel()
+	const head = `{"@type":"sc:Dataset","conformsTo":"http://mlcommons.org/croissant/1.1","name":"x",`
+	field := func(more string) string {
+		return head + `"recordSet":[{"@type":"cr:RecordSet","@id":"r","field":[{"@type":"cr:Field","@id":"r/a","name":"a","dataType":"sc:Text"},
+			{"@type":"cr:Field","@id":"r/b","name":"b","dataType":"sc:Text",` + more + `}]}]}`
+	}
+	for doc, want := range map[string]string{
+		head + `"license":["https://spdx.org/licenses/MIT.html","https://creativecommons.org/licenses/by/4.0/"]}`:                                                      "license[1]",
+		head + `"license":{"@type":"CreativeWork"}}`:                                                                                                                   "license[0]",
+		head + `"creator":["Ada",{"@type":"sc:Person","name":"Bob"}]}`:                                                                                                 "creator[1]",
+		head + `"distribution":[{"@type":"cr:FileObject","@id":"repo","contentUrl":"https://hub.example/x/tree/main","encodingFormat":"git+https"}]}`:                  "distribution[0]",
+		head + `"distribution":["https://a.example/a.csv"]}`:                                                                                                           "distribution",
+		head + `"distribution":[{"@type":"cr:FileObject","@id":"1","contentUrl":"http://a/x.csv"},{"@type":"cr:FileObject","@id":"2","contentUrl":"http://b/x.csv"}]}`: "distribution",
+		head + `"recordSet":[{"@type":"cr:RecordSet","@id":"r","dataType":"wd:Q515","field":[{"@type":"cr:Field","@id":"r/a","dataType":"sc:Text"}]}]}`:                "recordSet[0].dataType",
+		field(`"examples":["x"]`):                                                             "recordSet[0].field[1].examples",
+		field(`"prov:wasAttributedTo":{"@id":"urn:x"}`):                                       "recordSet[0].field[1].prov:wasAttributedTo",
+		field(`"isArray":true,"arrayShape":"(2,3)"`):                                          "recordSet[0].field[1].arrayShape",
+		field(`"source":{"fileObject":{"@id":"f"},"extract":{"column":"b"},"format":"yyyy"}`): "recordSet[0].field[1].source.format",
+		field(`"source":{"fileSet":{"@id":"f"},"extract":{"fileProperty":"fullpath"}}`):       "recordSet[0].field[1]",
+	} {
+		f, err := croissant.Read([]byte(doc))
+		if err != nil {
+			t.Errorf("%s: %v", doc, err)
+			continue
+		}
+		if !slices.ContainsFunc(f.Dropped, func(d export.Dropped) bool { return d.Path == want }) {
+			t.Errorf("%s\nlists %v, not %s", doc, f.Dropped, want)
+		}
+	}
+	f, err := croissant.Read([]byte(head + `"license":"https://choosealicense.com/licenses/apache-2.0/","description":"\n\t\n\tLong text"}`))
+	if err != nil || f.License != "Apache-2.0" || f.Manifest.Description != "Long text" {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+// TestLoadersKnowTheFormat: each kind of records has the name by which mlcroissant
+// chooses its reader.
+func TestLoadersKnowTheFormat(t *testing.T) {
+	t.Parallel()
+	for mediaType, want := range map[string]string{
+		"text/csv": "text/csv", "text/tab-separated-values": "text/tsv", "application/x-ndjson": "application/jsonlines",
+		"application/json": "application/json", "application/vnd.apache.parquet": "application/x-parquet", "text/plain": "text/plain",
+	} {
+		m, _ := manyFiles(1)
+		in := input(m, minimalTerms("CC0-1.0"))
+		in.Files = func(yield func(manifests.File, error) bool) {
+			yield(manifests.File{Path: "a", CID: cjson.Link{Cid: cjson.RawCID(nil)}, SHA256: strings.Repeat("a", 64), MediaType: mediaType, SchemaRef: "default"}, nil)
+		}
+		var doc struct {
+			Distribution []struct{ EncodingFormat any }
+		}
+		if err := json.Unmarshal(write(t, in).Bytes, &doc); err != nil || len(doc.Distribution) != 1 {
+			t.Fatalf("%+v, %v", doc, err)
+		}
+		list, ok := doc.Distribution[0].EncodingFormat.([]any)
+		if !ok {
+			list = []any{doc.Distribution[0].EncodingFormat}
+		}
+		if !slices.Contains(list, any(want)) {
+			t.Errorf("%s is %v, without %s", mediaType, list, want)
+		}
+	}
+}

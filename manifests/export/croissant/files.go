@@ -176,7 +176,9 @@ func describe(o obj, f manifests.File) {
 }
 
 // aliases are the names by which Croissant's loaders know formats.
-var aliases = map[string]string{"application/x-ndjson": "application/jsonlines", "application/vnd.apache.parquet": "application/x-parquet"}
+var aliases = map[string]string{
+	"application/x-ndjson": "application/jsonlines", "application/vnd.apache.parquet": "application/x-parquet", "text/tab-separated-values": "text/tsv",
+}
 
 // encodings returns the media types of a file: its own, the name that loaders
 // know, and that of the compression around it.
@@ -326,7 +328,7 @@ func (w *writer) fileSets(list []*group, all bool) (dist, records []obj) {
 		}
 		dist = append(dist, o)
 		s, ok := w.M.RecordSchema[x.one.SchemaRef]
-		if !ok || x.mixed {
+		if !ok || x.mixed || x.types { // no loader reads two formats as one
 			continue
 		}
 		f := x.one

@@ -2,6 +2,7 @@ package croissant
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cairn-registry/cairn/manifests"
@@ -45,7 +46,7 @@ func (w *writer) facts() {
 			w.set("rai:dataAnnotationPlatform", a.Platform)
 			w.set("rai:annotatorDemographics", a.Demographics)
 			if a.PerItem != nil {
-				w.doc["rai:annotationsPerItem"] = *a.PerItem
+				w.set("rai:annotationsPerItem", strconv.FormatInt(*a.PerItem, 10)) // RAI wants text
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/export"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/manifests/terms"
 )
 
 // IsCroissant reports whether b looks like a Croissant document.
@@ -35,7 +36,7 @@ func Read(b []byte) (*export.Fragment, error) {
 	if v == "" {
 		format = "schema.org Dataset"
 	}
-	r := &reader{node: d, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, done: map[string]bool{
+	r := &reader{node: d, m: &manifests.Manifest{Schema: manifests.ManifestSchema}, activities: make(map[string]bool), done: map[string]bool{
 		"@context": true, "@type": true, "@id": true, "conformsTo": true, "dateModified": true, "size": true,
 		"cairn:statement": true, "cairn:manifest": true, "cairn:terms": true, "@language": true,
 	}}
@@ -44,16 +45,18 @@ func Read(b []byte) (*export.Fragment, error) {
 	r.facts()
 	r.lineage()
 	r.distribution()
+	license := r.license()
 	r.rest()
-	f := &export.Fragment{Format: format, Manifest: r.m, License: r.license(), Dropped: r.List()}
+	f := &export.Fragment{Format: format, Manifest: r.m, License: license, Dropped: r.List()}
 	return f, f.Sieve()
 }
 
 type reader struct {
 	node
 	export.Drops
-	m    *manifests.Manifest
-	done map[string]bool // members that were looked at
+	m          *manifests.Manifest
+	done       map[string]bool // members that were looked at
+	activities map[string]bool // by their ids
 }
 
 func (r *reader) take(name string) string {
@@ -90,7 +93,11 @@ func (r *reader) about() {
 	if t := r.take("alternateName"); t != "" {
 		m.Title = export.Line(t)
 	}
-	if m.Description = r.take("description"); m.Description == m.Title || m.Description == m.Name {
+	m.Description = r.take("description")
+	if !r.has(ours) {
+		m.Description = strings.TrimSpace(m.Description)
+	}
+	if m.Description == m.Title || m.Description == m.Name {
 		m.Description = ""
 	}
 	if v := r.take("version"); v != "" {
@@ -133,8 +140,14 @@ func (r *reader) about() {
 
 func (r *reader) people() {
 	r.done["creator"], r.done["publisher"] = true, true
-	for i, c := range r.nodes("creator") {
+	for i, v := range r.list("creator") {
 		at := "creator[" + itoa(i) + "]"
+		o, ok := v.(map[string]any)
+		if !ok {
+			r.Add(at, "%s has no did:key; name who shares in the data with --contributor", fault.Quote(textOf(v)))
+			continue
+		}
+		c := node(o)
 		id, err := sign.ParseKeyID(c.text("@id"))
 		if err != nil {
 			r.Add(at, "%s has no did:key; name who shares in the data with --contributor", fault.Quote(c.text("name")))
@@ -155,11 +168,6 @@ func (r *reader) people() {
 		}
 		r.m.Contributors = append(r.m.Contributors, who)
 	}
-	for i, c := range r.list("creator") {
-		if s, ok := c.(string); ok {
-			r.Add("creator["+itoa(i)+"]", "%s has no did:key; name who shares in the data with --contributor", fault.Quote(s))
-		}
-	}
 	if r.has("publisher") {
 		r.Add("publisher", "whoever signs the statement is the publisher")
 	}
@@ -171,16 +179,31 @@ func (r *reader) license() string {
 	if s := r.text("cairn:license"); s != "" {
 		return s
 	}
-	list := r.texts("license")
-	for _, n := range r.nodes("license") { // a CreativeWork
-		if u := n.text("url"); u != "" && len(list) == 0 {
-			list = append(list, u)
+	first := ""
+	for i, v := range r.list("license") {
+		s := textOf(v)
+		if o, ok := v.(map[string]any); ok { // a CreativeWork
+			for _, k := range [...]string{"url", "name"} {
+				if s == "" {
+					s = node(o).text(k)
+				}
+			}
+		}
+		switch {
+		case s == "":
+			r.Add("license["+itoa(i)+"]", "is no name and no URL")
+		case first == "":
+			first = s
+		case export.LicenseOf(s) != export.LicenseOf(first):
+			// Whether one may choose, or both hold for parts of it, is not said.
+			r.Add("license["+itoa(i)+"]", "%s is another licence; say with --license how they go together", fault.Quote(s))
 		}
 	}
-	if len(list) == 0 {
-		return ""
+	first = export.LicenseOf(first)
+	if normal, _, err := terms.ParseExpression(first); err == nil {
+		return normal
 	}
-	return export.LicenseOf(list[0])
+	return first
 }
 
 // rest lists what nobody looked at.
@@ -199,7 +222,12 @@ func (r *reader) rest() {
 
 // distribution reads files and records.
 func (r *reader) distribution() {
-	r.done["distribution"], r.done["recordSet"] = true, true
+	for _, name := range [...]string{"distribution", "recordSet"} {
+		r.done[name] = true
+		if n := len(r.list(name)) - len(r.nodes(name)); n > 0 {
+			r.Add(name, "%d values are no objects", n)
+		}
+	}
 	for i, f := range r.nodes("distribution") {
 		at := "distribution[" + itoa(i) + "]"
 		if slices.Contains(f.texts("@type"), "FileSet") {
@@ -209,6 +237,10 @@ func (r *reader) distribution() {
 			continue
 		}
 		if id := f.text("@id"); (id == rootID || id == listID) && r.has(ours) {
+			continue
+		}
+		if slices.Contains(f.texts("encodingFormat"), "git+https") {
+			r.Add(at, "%s is a repository; a manifest lists the files that are added", fault.Quote(f.text("contentUrl")))
 			continue
 		}
 		path := r.path(f)
@@ -235,8 +267,13 @@ func (r *reader) distribution() {
 			}
 		}
 	}
-	slices.SortFunc(r.m.Files, func(a, b manifests.File) int { return manifests.ComparePaths(a.Path, b.Path) })
-	r.m.Files = slices.CompactFunc(r.m.Files, func(a, b manifests.File) bool { return a.Path == b.Path })
+	slices.SortStableFunc(r.m.Files, func(a, b manifests.File) int { return manifests.ComparePaths(a.Path, b.Path) })
+	r.m.Files = slices.CompactFunc(r.m.Files, func(a, b manifests.File) bool {
+		if a.Path == b.Path {
+			r.Add("distribution", "%s is there twice; the first counts", fault.Quote(a.Path))
+		}
+		return a.Path == b.Path
+	})
 	if len(r.m.Files) > manifests.MaxInlineFiles {
 		r.Add("distribution", "more than %d files cannot be described one by one", manifests.MaxInlineFiles)
 		r.m.Files = nil
@@ -298,6 +335,10 @@ func (r *reader) recordSet(s node, at string, files map[string]int) {
 	used := make(map[string]bool)
 	for i, f := range s.nodes("field") {
 		d, source := r.field(f, at+".field["+itoa(i)+"]")
+		if fromName(f) {
+			r.Add(at+".field["+itoa(i)+"]", "%s is not in the data: it comes from the names of files", fault.Quote(d.Name))
+			continue
+		}
 		if d.Name == "" || used[d.Name] {
 			r.Add(at+".field["+itoa(i)+"]", "has no name, or one that is there already")
 			continue
@@ -316,9 +357,13 @@ func (r *reader) recordSet(s node, at string, files map[string]int) {
 			r.Add(at+".key", "%s is not a field of it", fault.Quote(id))
 		}
 	}
-	for _, x := range [...]string{"annotation", "examples", "description"} {
-		if s.has(x) {
-			r.Add(at+"."+x, "a schema has no member for it")
+	for _, x := range sorted(s) {
+		switch x {
+		case "@id", "@type", "name", "field", "key":
+		default:
+			if s.has(x) && !strings.HasPrefix(x, "cairn:") {
+				r.Add(at+"."+fault.Printable(x), "a schema has no member for it")
+			}
 		}
 	}
 	if len(out.Fields) == 0 {
@@ -371,8 +416,10 @@ func (r *reader) field(f node, at string) (d manifests.Field, source string) {
 				d.Name = c
 			}
 		}
-		if s.has("transform") {
-			r.Add(at+".source.transform", "a schema describes what lies in the file")
+		for _, x := range [...]string{"transform", "format"} {
+			if s.has(x) {
+				r.Add(at+".source."+x, "a schema describes what lies in the file")
+			}
 		}
 	}
 	if d.Name == "" {
@@ -393,6 +440,9 @@ func (r *reader) field(f node, at string) (d manifests.Field, source string) {
 	case t != "":
 		d.Type = t
 	case f["isArray"] == true || f["repeated"] == true:
+		if shape := f.text("arrayShape"); shape != "" && shape != "(-1,)" {
+			r.Add(at+".arrayShape", "the shape %s of a list has no place", fault.Quote(shape))
+		}
 		if d.Type != "" {
 			r.Add(at+".dataType", "of a list, the type of its values has no place")
 		}
@@ -400,12 +450,29 @@ func (r *reader) field(f node, at string) (d manifests.Field, source string) {
 	case d.Type == "":
 		d.Type = "string"
 	}
-	for _, x := range [...]string{"subField", "references", "annotation", "equivalentProperty", "value", "parentField"} {
-		if f.has(x) {
-			r.Add(at+"."+x, "a field has no member for it")
+	for _, x := range sorted(f) {
+		switch x {
+		case "@id", "@type", "name", "description", "inLanguage", "dataType", "isArray", "arrayShape", "repeated", "source":
+		default:
+			if f.has(x) && !strings.HasPrefix(x, "cairn:") {
+				r.Add(at+"."+fault.Printable(x), "a field has no member for it")
+			}
 		}
 	}
 	return d, source
+}
+
+// fromName reports whether a field's values come from the names of files.
+func fromName(f node) bool {
+	for _, s := range f.nodes("source") {
+		for _, e := range s.nodes("extract") {
+			switch e.text("fileProperty") {
+			case "fullpath", "filepath", "filename":
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func typeName(t string) string {

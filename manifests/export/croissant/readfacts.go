@@ -199,9 +199,11 @@ func (r *reader) lineage() {
 
 // attributed reads who was named beside the creators.
 func (r *reader) attributed(said map[string]bool) {
+	for _, c := range r.m.Contributors {
+		said[string(c.ID)] = true
+	}
 	for i, v := range r.list("prov:wasAttributedTo") {
-		id := textOf(v)
-		if said[id] || slices.ContainsFunc(r.m.Contributors, func(c manifests.Contributor) bool { return string(c.ID) == id }) {
+		if said[textOf(v)] {
 			continue
 		}
 		r.Add("prov:wasAttributedTo["+itoa(i)+"]", "contributors are those of creator that have a did:key")
@@ -212,8 +214,10 @@ func (r *reader) attributed(said map[string]bool) {
 func (r *reader) protocols() {
 	for _, name := range [...]string{preprocessing, "rai:dataAnnotationProtocol", "rai:dataManipulationProtocol"} {
 		var known []string
+		seen := make(map[string]bool)
 		for _, a := range r.m.Activities {
-			if protocol(a.Type) == name && a.Purpose != "" && !slices.Contains(known, a.Purpose) {
+			if protocol(a.Type) == name && a.Purpose != "" && !seen[a.Purpose] {
+				seen[a.Purpose] = true
 				known = append(known, a.Purpose)
 			}
 		}
@@ -310,7 +314,7 @@ func (r *reader) influence(q node, at string) (l manifests.Lineage, id string, o
 		}
 	case member == "prov:activity":
 		l.Target.Activity = strings.TrimPrefix(id, activityID(""))
-		if !slices.ContainsFunc(r.m.Activities, func(a manifests.Activity) bool { return a.ID == l.Target.Activity }) {
+		if !r.activities[l.Target.Activity] {
 			r.Add(at, "%s is not an activity of the document", fault.Quote(id))
 			return l, "", false
 		}
@@ -382,6 +386,7 @@ func (r *reader) activity(o node, at string) {
 		}
 	}
 	a.Inputs, a.Outputs = r.cids(o, "prov:used", at), r.cids(o, "prov:generated", at)
+	r.activities[a.ID] = true
 	r.m.Activities = append(r.m.Activities, a)
 }
 
