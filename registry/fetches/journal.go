@@ -28,7 +28,7 @@ import (
 //
 //	extents  uint32, little-endian like all that follows
 //	from, to int64, Unix seconds of the first and last byte
-//	extents × { last 16 bytes of the leaf's digest, offset uint32, length uint32 }
+//	extents × { first 16 bytes of the SHA-256 of the leaf's CIDv1, offset uint32, length uint32 }
 //	CRC-32C of all that, uint32
 //
 // It is not synced: what a crash cuts, or leaves half written, is cut off, and
@@ -51,15 +51,13 @@ type extent struct {
 	off, n uint32
 }
 
-// keyOf is how a leaf is named in an extent: by half of its digest, which nobody
-// can make collide with that of a given other leaf.
+// keyOf is how a leaf is named in an extent: by half of a hash of its whole CID, so
+// that nobody can make it the name of a given other leaf. Its digest alone would not
+// do: a CID that is its own block ends as its maker likes, and a block in a frame has
+// the digest of the frame and the contents together.
 func keyOf(c cid.Cid) [16]byte {
-	h := c.Hash()
-	if len(h) < 34 { // a block that is its own CID
-		sum := sha256.Sum256(h)
-		return [16]byte(sum[16:])
-	}
-	return [16]byte(h[len(h)-16:])
+	sum := sha256.Sum256(cjson.V1(c).Bytes())
+	return [16]byte(sum[:16])
 }
 
 // A header says whose fetch of what it is.
