@@ -167,6 +167,9 @@ func (f *Fetches) expire() {
 	now := f.o.Now()
 	for _, x := range f.list() {
 		x.mu.Lock()
+		if x.used.After(now) {
+			x.used = now // the clock was set back
+		}
 		idle, empty := now.Sub(x.used), x.empty()
 		x.mu.Unlock()
 		if idle > life || empty && idle > newLife {

@@ -193,9 +193,11 @@ func scan(r io.Reader, fn func(extent)) (n notes, count int, err error) {
 		if sum != binary.LittleEndian.Uint32(body[k*extentBytes:]) {
 			return n, count, nil
 		}
-		if n.to = int64(binary.LittleEndian.Uint64(head[12:])); n.from == 0 {
-			n.from = int64(binary.LittleEndian.Uint64(head[4:]))
+		from, to := int64(binary.LittleEndian.Uint64(head[4:])), int64(binary.LittleEndian.Uint64(head[12:]))
+		if count == 0 {
+			n.from, n.to = from, to
 		}
+		n.from, n.to = min(n.from, from), max(n.to, to)
 		for i := range k {
 			e := body[i*extentBytes:]
 			fn(extent{[16]byte(e), binary.LittleEndian.Uint32(e[16:]), binary.LittleEndian.Uint32(e[20:])})
@@ -247,11 +249,15 @@ func (f *Fetches) add(x *fetch, e extent) {
 		return
 	}
 	now := f.o.Now()
-	if x.used, x.to = now, now.Unix(); len(x.wait) == 0 {
-		x.from = x.to
-	} else if last := &x.wait[len(x.wait)-1]; last.key == e.key && last.off+last.n == e.off && last.n+e.n > last.n {
-		last.n += e.n
-		return
+	x.used = now
+	if at := now.Unix(); len(x.wait) == 0 {
+		x.from, x.to = at, at
+	} else {
+		x.from, x.to = min(x.from, at), max(x.to, at) // the clock may have been set back
+		if last := &x.wait[len(x.wait)-1]; last.key == e.key && last.off+last.n == e.off && last.n+e.n > last.n {
+			last.n += e.n
+			return
+		}
 	}
 	if x.wait = append(x.wait, e); len(x.wait) == buffered {
 		f.write(x)

@@ -255,6 +255,34 @@ func TestFetchesEnd(t *testing.T) {
 	}
 }
 
+// TestTheClockIsSetBack: what was counted before and after is from the earlier to the
+// later second, in one run of notes and over several, and nothing stays for longer.
+func TestTheClockIsSetBack(t *testing.T) {
+	for _, flush := range []bool{false, true} {
+		now := time.Unix(1_800_000_000, 0)
+		f := desk(t, &now)
+		s := f.begin(t, "id", "tina")
+		for i, at := range []int64{1_800_000_500, 1_800_000_300, 1_800_000_400} {
+			now = time.Unix(at, 0)
+			s.put(2 * i)
+			if flush {
+				f.flush()
+			}
+		}
+		f.flush()
+		n, err := s.x.read()
+		if err != nil || n.from != 1_800_000_300 || n.to != 1_800_000_500 {
+			t.Errorf("written %t: from %d to %d, %v", flush, n.from, n.to, err)
+		}
+		now = now.Add(-life)
+		f.expire()
+		now = now.Add(life + time.Second)
+		if f.expire(); !s.x.over {
+			t.Error("it stays for more than a week after its last byte")
+		}
+	}
+}
+
 // TestKeysHaveTheirShare: the next fetch of a key that has its share ends the one
 // that was idle longest, and nobody else's.
 func TestKeysHaveTheirShare(t *testing.T) {
