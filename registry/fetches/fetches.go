@@ -89,6 +89,7 @@ type Fetches struct {
 	origin    string
 	recording chan struct{} // holds one while a record is made
 	stored    atomic.Int64  // bytes of all files
+	opening   sync.Mutex    // held while a fetch is opened
 
 	mu    sync.Mutex
 	all   map[[sha256.Size]byte]*fetch
@@ -241,22 +242,33 @@ func (f *Fetches) Open(ctx context.Context, key sign.KeyID, statement cid.Cid, p
 	if _, err := manifests.NewFetchRecord(f.draft(head, d, counted{from: now.Unix(), to: now.Unix()}), f.o.Signer); err != nil {
 		return nil, err
 	}
-	if err := f.makeRoom(key); err != nil {
-		return nil, err
-	}
 	var secret [idBytes]byte
 	rand.Read(secret[:])
 	id := base64.RawURLEncoding.EncodeToString(secret[:])
-	x, err := create(f.o.Dir, sha256.Sum256([]byte(id)), head, now)
+	if _, err := f.begin(sha256.Sum256([]byte(id)), head, now); err != nil {
+		return nil, err
+	}
+	return &Opened{id, d}, nil
+}
+
+// begin makes a fetch, and room for it. One at a time: of those that come at once,
+// each would find the same room.
+func (f *Fetches) begin(sum [sha256.Size]byte, head header, now time.Time) (*fetch, error) {
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if err := f.makeRoom(head.Key); err != nil {
+		return nil, err
+	}
+	x, err := create(f.o.Dir, sum, head, now)
 	if err != nil {
 		return nil, err
 	}
 	f.stored.Add(x.size)
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.all[x.sum] = x
-	f.ofKey[key]++
-	f.mu.Unlock()
-	return &Opened{id, d}, nil
+	f.ofKey[head.Key]++
+	return x, nil
 }
 
 func (f *Fetches) makeRoom(key sign.KeyID) error {

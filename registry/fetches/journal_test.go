@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,15 +25,16 @@ func desk(t *testing.T, now *time.Time) *Fetches {
 	}
 }
 
-func (f *Fetches) begin(t *testing.T, id, key string) *Sent {
+func headOf(key string, now time.Time) header {
+	return header{Key: foldtest.ID(key), Statement: cjson.CID{Cid: cjson.RawCID([]byte("statement"))}, Purpose: "why", OpenedAt: now.Unix()}
+}
+
+func (f *Fetches) opened(t *testing.T, id, key string) *Sent {
 	t.Helper()
-	h := header{Key: foldtest.ID(key), Statement: cjson.CID{Cid: cjson.RawCID([]byte("statement"))}, Purpose: "why", OpenedAt: f.o.Now().Unix()}
-	x, err := create(f.o.Dir, sha256.Sum256([]byte(id)), h, f.o.Now())
+	x, err := f.begin(sha256.Sum256([]byte(id)), headOf(key, f.o.Now()), f.o.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.all[x.sum] = x
-	f.ofKey[h.Key]++
 	return &Sent{f, x}
 }
 
@@ -59,7 +61,7 @@ func again(t *testing.T, dir string) *fetch {
 func TestWhatWasCountedStays(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	var want []extent
 	for i := range 3*buffered + 7 {
 		s.put(i)
@@ -84,7 +86,7 @@ func TestWhatWasCountedStays(t *testing.T) {
 func TestRunsAreJoined(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	c := cjson.RawCID([]byte("leaf"))
 	for off := uint64(0); off < 1<<20; off += 4096 {
 		s.Add(c, off, 4096)
@@ -108,7 +110,7 @@ func TestRunsAreJoined(t *testing.T) {
 func TestCutAnywhere(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	for i := range 5 {
 		s.put(2 * i)
 		f.flush() // a frame each
@@ -167,7 +169,7 @@ func TestCutAnywhere(t *testing.T) {
 func TestFull(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	s.x.stored = maxExtents - 2
 	for i := range 5 {
 		s.put(2 * i)
@@ -180,17 +182,12 @@ func TestFull(t *testing.T) {
 	if err != nil || len(n.extents) != 2 {
 		t.Errorf("%d, %v", len(n.extents), err)
 	}
-	if f.stored.Store(maxStored); f.stored.Load() < maxStored {
-		t.Fatal()
-	}
-	other := f.begin(t, "other", "tina")
+	other := f.opened(t, "other", "tina")
+	f.stored.Store(maxStored)
 	other.put(1)
 	f.flush()
 	if n, err := other.x.read(); err != nil || len(n.extents) != 0 {
 		t.Errorf("over the bound of all: %d, %v", len(n.extents), err)
-	}
-	if err := f.makeRoom(foldtest.ID("eve")); err == nil {
-		t.Error("one more fits")
 	}
 }
 
@@ -198,7 +195,7 @@ func TestFull(t *testing.T) {
 func TestNoRoomOnDisk(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	s.put(1)
 	f.flush()
 	if err := os.Rename(s.x.name, s.x.name+".away"); err != nil {
@@ -221,8 +218,8 @@ func TestNoRoomOnDisk(t *testing.T) {
 func TestFetchesEnd(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	f.begin(t, "unused", "tina")
-	used := f.begin(t, "used", "tina")
+	f.opened(t, "unused", "tina")
+	used := f.opened(t, "used", "tina")
 	used.put(1)
 	left := func() int {
 		f.flush()
@@ -261,7 +258,7 @@ func TestTheClockIsSetBack(t *testing.T) {
 	for _, flush := range []bool{false, true} {
 		now := time.Unix(1_800_000_000, 0)
 		f := desk(t, &now)
-		s := f.begin(t, "id", "tina")
+		s := f.opened(t, "id", "tina")
 		for i, at := range []int64{1_800_000_500, 1_800_000_300, 1_800_000_400} {
 			now = time.Unix(at, 0)
 			s.put(2 * i)
@@ -288,11 +285,11 @@ func TestTheClockIsSetBack(t *testing.T) {
 func TestKeysHaveTheirShare(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	other := f.begin(t, "other", "otto")
+	other := f.opened(t, "other", "otto")
 	var all []*Sent
 	for i := range maxOfKey {
 		now = now.Add(time.Second)
-		all = append(all, f.begin(t, strings.Repeat("x", i+1), "tina"))
+		all = append(all, f.opened(t, strings.Repeat("x", i+1), "tina"))
 	}
 	all[0].put(1)
 	if err := f.makeRoom(foldtest.ID("tina")); err != nil {
@@ -303,6 +300,28 @@ func TestKeysHaveTheirShare(t *testing.T) {
 	}
 	if n := f.ofKey[foldtest.ID("tina")]; n != maxOfKey-1 {
 		t.Errorf("%d", n)
+	}
+}
+
+// TestManyAtOnceHaveOneShare: a key that opens fetches at the same time gets no more
+// of them.
+func TestManyAtOnceHaveOneShare(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range maxOfKey / 2 {
+				if _, err := f.begin(sha256.Sum256([]byte{byte(i), byte(j)}), headOf("tina", now), now); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	files, err := os.ReadDir(f.o.Dir)
+	if n := f.ofKey[foldtest.ID("tina")]; n != maxOfKey || len(f.all) != maxOfKey || len(files) != maxOfKey || err != nil {
+		t.Errorf("%d of the key, %d in all, %d files, %v", n, len(f.all), len(files), err)
 	}
 }
 
