@@ -13,6 +13,7 @@
 package fetches
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -49,6 +50,9 @@ const (
 	maxExtents = 1 << 20
 	// maxStored bounds the files of all fetches: those of some hundred large ones.
 	maxStored = 4 << 30
+	// crowded is from when on the largest of them end: whoever notes the most pays for
+	// it, and what others note is not lost.
+	crowded = maxStored / 8 * 7
 	// life is how long a fetch stays open without a byte: whoever is interrupted
 	// has a week to go on.
 	life = 7 * 24 * time.Hour
@@ -133,6 +137,7 @@ func (f *Fetches) Run(ctx context.Context) error {
 		case <-t.C:
 			f.flush()
 			f.expire()
+			f.relieve()
 		case <-ctx.Done():
 			return nil
 		}
@@ -198,6 +203,42 @@ func (f *Fetches) end(x *fetch) {
 	f.stored.Add(-x.size)
 	if err := os.Remove(x.name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		f.log.Warn("a file of an ended fetch stays", "error", err)
+	}
+}
+
+// relieve ends the largest fetches while all of them take nearly the room that there
+// is: first of those that were idle for an hour, then of any.
+func (f *Fetches) relieve() {
+	if f.stored.Load() < crowded {
+		return
+	}
+	type sized struct {
+		x    *fetch
+		busy bool
+		size int64
+	}
+	var list []sized
+	now := f.o.Now()
+	for _, x := range f.list() {
+		x.mu.Lock()
+		list = append(list, sized{x, now.Sub(x.used) < newLife, x.size})
+		x.mu.Unlock()
+	}
+	slices.SortFunc(list, func(a, b sized) int {
+		switch {
+		case a.busy == b.busy:
+			return cmp.Compare(b.size, a.size)
+		case a.busy:
+			return 1
+		}
+		return -1
+	})
+	for _, s := range list {
+		if f.stored.Load() < crowded {
+			return
+		}
+		f.log.Warn("a fetch ends: the notes of all take too much room", "key", s.x.head.Key, "bytes", s.size, "busy", s.busy)
+		f.end(s.x)
 	}
 }
 
@@ -280,7 +321,8 @@ func (f *Fetches) makeRoom(key sign.KeyID) error {
 			f.end(x)
 		}
 	}
-	if all >= maxFetches || f.stored.Load() >= maxStored {
+	f.relieve()
+	if all >= maxFetches {
 		x, since := f.idlest(func(*fetch) bool { return true })
 		if x == nil || f.o.Now().Sub(since) < newLife {
 			return fault.WithHint(fault.New(fault.Busy, "too many fetches are being counted"), "fetch without a receipt, or try again in an hour")

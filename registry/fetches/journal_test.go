@@ -325,6 +325,41 @@ func TestManyAtOnceHaveOneShare(t *testing.T) {
 	}
 }
 
+// TestTheLargestMakesRoom: notes that fill the disk's share cost those who made the
+// most of them, and not everybody: first who was idle for an hour, then anybody.
+func TestTheLargestMakesRoom(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	idle, flood, small := f.opened(t, "idle", "otto"), f.opened(t, "flood", "eve"), f.opened(t, "small", "tina")
+	for i := range 3 {
+		idle.put(2 * i)
+	}
+	now = now.Add(2 * newLife)
+	for i := range 100 {
+		flood.put(2 * i)
+	}
+	small.put(1)
+	f.flush()
+	f.stored.Add(crowded - f.stored.Load()) // as if there were many
+	if f.relieve(); !idle.x.over || flood.x.over || small.x.over {
+		t.Errorf("idle %t, flood %t, small %t", idle.x.over, flood.x.over, small.x.over)
+	}
+	f.stored.Add(crowded - f.stored.Load())
+	if f.relieve(); !flood.x.over || small.x.over {
+		t.Errorf("flood %t, small %t", flood.x.over, small.x.over)
+	}
+	small.put(3)
+	f.flush()
+	if n, err := small.x.read(); err != nil || len(n.extents) != 2 {
+		t.Errorf("%d, %v", len(n.extents), err)
+	}
+	f.stored.Store(maxStored)
+	f.opened(t, "next", "tina")
+	if f.stored.Load() >= maxStored {
+		t.Error("a fetch was opened for which nothing can be noted")
+	}
+}
+
 // FuzzJournal: any bytes are read up to where they are good, with bounded memory, and
 // what was read is what is there to be read again.
 func FuzzJournal(f *testing.F) {
