@@ -115,7 +115,7 @@ func New(o Options) (*Fetches, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fault.Mark(fault.Internal, err)
 	}
-	found, err := openAll(o.Dir)
+	found, err := openAll(o.Dir, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -457,13 +457,15 @@ func (f *Fetches) draft(h header, d index.Dataset, c counted) *manifests.FetchRe
 	}
 }
 
+var errOver = fault.WithHint(fault.New(fault.NotFound, "there is no such fetch of this key: it was never opened, or is over"), "a fetch ends a week after its last byte")
+
 // Record signs what was sent under the fetch id so far. It may be asked for again
 // and again. Codes: fault.NotFound when the key has no such fetch, fault.Conflict
 // when nothing was sent under it, fault.Busy when too many records are being made.
 func (f *Fetches) Record(ctx context.Context, key sign.KeyID, id string) ([]byte, error) {
 	x := f.find(id)
 	if x == nil || x.head.Key != key {
-		return nil, fault.WithHint(fault.New(fault.NotFound, "there is no such fetch of this key: it was never opened, or is over"), "a fetch ends a week after its last byte")
+		return nil, errOver
 	}
 	d, err := f.version(ctx, x.head.Statement.Cid)
 	if err != nil {
@@ -512,12 +514,22 @@ func (f *Fetches) count(ctx context.Context, x *fetch, root cid.Cid) (counted, e
 	}
 	x.mu.Lock()
 	f.write(x)
-	stored, last := x.stored, x.last
+	err := f.load(x)
+	stored, last, over := x.stored, x.last, x.over
 	x.mu.Unlock()
+	if over {
+		return counted{}, errOver
+	}
+	if err != nil {
+		return counted{}, fault.Mark(fault.Internal, err)
+	}
 	if last != nil && last.extents == stored {
 		return *last, nil // nothing was sent since
 	}
 	notes, err := x.read()
+	if errors.Is(err, os.ErrNotExist) {
+		return counted{}, errOver // since just now
+	}
 	if err != nil {
 		return counted{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,8 +110,9 @@ func create(dir string, sum [sha256.Size]byte, h header, now time.Time) (*fetch,
 	return x, nil
 }
 
-// openAll finds the fetches of a folder. Files that are none are left alone.
-func openAll(dir string) ([]*fetch, error) {
+// openAll finds the fetches of a folder. Files that are none are left alone, and
+// those that cannot be read: one that is damaged stops no server.
+func openAll(dir string, log *slog.Logger) ([]*fetch, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fault.Mark(fault.Internal, err)
@@ -127,7 +129,8 @@ func openAll(dir string) ([]*fetch, error) {
 			os.Remove(x.name) // a crash cut its first line: nothing was counted
 			continue
 		} else if err != nil {
-			return nil, fault.Mark(fault.Internal, err)
+			log.Error("a fetch cannot be read, and is over", "error", err)
+			continue
 		}
 		out = append(out, x)
 	}
@@ -144,15 +147,20 @@ func (x *fetch) open() error {
 	if err != nil {
 		return err
 	}
-	if _, x.head, err = readHead(bufio.NewReaderSize(f, maxHead)); err != nil {
+	n, head, err := readHead(bufio.NewReaderSize(f, maxHead))
+	if err != nil {
 		return err
 	}
-	x.size, x.used = info.Size(), info.ModTime()
+	x.head, x.size, x.used = head, info.Size(), info.ModTime()
+	x.loaded = n == x.size // nothing was noted
 	return nil
 }
 
 func readHead(r *bufio.Reader) (n int64, h header, err error) {
 	line, err := r.ReadSlice('\n')
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+		return 0, h, fault.Mark(fault.Internal, err)
+	}
 	if err != nil || json.Unmarshal(line, &h) != nil {
 		return 0, h, fault.New(fault.Invalid, "no file of a fetch")
 	}
@@ -221,11 +229,20 @@ func (x *fetch) read() (notes, error) {
 }
 
 // load finds out how far the file is good. The caller holds x.mu.
-func (x *fetch) load() error {
-	if x.loaded {
+func (f *Fetches) load(x *fetch) error {
+	if x.loaded || x.over {
 		return nil
 	}
-	f, err := os.OpenFile(x.name, os.O_RDWR, 0)
+	before := x.size
+	if err := x.load(); err != nil {
+		return err
+	}
+	f.stored.Add(x.size - before)
+	return nil
+}
+
+func (x *fetch) load() error {
+	f, err := os.Open(x.name)
 	if err != nil {
 		return err
 	}
@@ -235,7 +252,7 @@ func (x *fetch) load() error {
 		return err
 	}
 	if n.size < x.size {
-		if err := f.Truncate(n.size); err != nil {
+		if err := os.Truncate(x.name, n.size); err != nil {
 			return err
 		}
 	}
@@ -272,13 +289,11 @@ func (f *Fetches) write(x *fetch) {
 	}
 	list := x.wait
 	x.wait = x.wait[:0]
-	before := x.size
-	if err := x.load(); err != nil {
+	if err := f.load(x); err != nil {
 		f.log.Error("a fetch cannot be counted", "error", err)
 		return
 	}
 	list = list[:min(len(list), maxExtents-x.stored)]
-	f.stored.Add(x.size - before)
 	if len(list) == 0 || f.stored.Load() >= maxStored {
 		return
 	}

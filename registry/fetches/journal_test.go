@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -49,7 +50,7 @@ func (s *Sent) put(i int) {
 // again opens the folder as the next process does.
 func again(t *testing.T, dir string) *fetch {
 	t.Helper()
-	found, err := openAll(dir)
+	found, err := openAll(dir, slog.New(slog.DiscardHandler))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("%d fetches, %v", len(found), err)
 	}
@@ -157,7 +158,7 @@ func TestCutAnywhere(t *testing.T) {
 	if err := os.WriteFile(s.x.name, whole[:head-1], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := openAll(f.o.Dir); err != nil || len(found) != 0 {
+	if found, err := openAll(f.o.Dir, f.log); err != nil || len(found) != 0 {
 		t.Errorf("%d, %v", len(found), err)
 	}
 	if left, _ := os.ReadDir(f.o.Dir); len(left) != 0 {
@@ -322,6 +323,39 @@ func TestManyAtOnceHaveOneShare(t *testing.T) {
 	files, err := os.ReadDir(f.o.Dir)
 	if n := f.ofKey[foldtest.ID("tina")]; n != maxOfKey || len(f.all) != maxOfKey || len(files) != maxOfKey || err != nil {
 		t.Errorf("%d of the key, %d in all, %d files, %v", n, len(f.all), len(files), err)
+	}
+}
+
+// TestARestartChangesNothing: an unused fetch goes after an hour in the next process,
+// too, and a file that cannot be read stays, and stops nobody.
+func TestARestartChangesNothing(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	unused, used := f.opened(t, "unused", "tina"), f.opened(t, "used", "tina")
+	used.put(1)
+	f.Close()
+	locked := filepath.Join(f.o.Dir, strings.Repeat("ab", 32)+suffix)
+	if err := os.Mkdir(locked, 0o700); err != nil { // reading it fails, for root, too
+		t.Fatal(err)
+	}
+	found, err := openAll(f.o.Dir, f.log)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%d fetches, %v", len(found), err)
+	}
+	if _, err := os.Stat(locked); err != nil {
+		t.Errorf("what cannot be read was removed: %v", err)
+	}
+	os.Remove(locked)
+	next := desk(t, &now)
+	next.o.Dir = f.o.Dir
+	for _, x := range found {
+		next.all[x.sum] = x
+		next.ofKey[x.head.Key]++
+	}
+	now = now.Add(newLife + time.Minute)
+	next.expire()
+	if len(next.all) != 1 || next.all[used.x.sum] == nil {
+		t.Errorf("%d fetches stay, the unused among them: %t", len(next.all), next.all[unused.x.sum] != nil)
 	}
 }
 
