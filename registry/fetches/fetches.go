@@ -62,7 +62,9 @@ const (
 	// most those of so long.
 	sweepEvery = 15 * time.Second
 	// recordWait is how long a record waits for others that are being made.
-	recordWait = 30 * time.Second
+	recordWait = time.Minute
+	// maxEndless bounds the data that are remembered to be too large.
+	maxEndless = 1 << 10
 	// settleWait is how long a record waits for requests that are running.
 	settleWait = time.Second
 	// idBytes are what nobody guesses.
@@ -94,6 +96,8 @@ type Fetches struct {
 	recording chan struct{} // holds one while a record is made
 	stored    atomic.Int64  // bytes of all files
 	opening   sync.Mutex    // held while a fetch is opened
+	// endless are the data that no record is made of. Who holds recording uses them.
+	endless map[cid.Cid]struct{}
 
 	mu    sync.Mutex
 	all   map[[sha256.Size]byte]*fetch
@@ -111,6 +115,7 @@ func New(o Options) (*Fetches, error) {
 	}
 	f := &Fetches{
 		o: o, log: o.Log, origin: o.Registry.Status().Origin, recording: make(chan struct{}, 1), all: make(map[[sha256.Size]byte]*fetch), ofKey: make(map[sign.KeyID]int),
+		endless: make(map[cid.Cid]struct{}),
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fault.Mark(fault.Internal, err)
@@ -533,7 +538,16 @@ func (f *Fetches) count(ctx context.Context, x *fetch, root cid.Cid) (counted, e
 	if err != nil {
 		return counted{}, err
 	}
-	c, err := cover(ctx, f.o.Blocks, root, notes.extents)
+	if _, ok := f.endless[root]; ok {
+		return counted{}, errEndless
+	}
+	c, err := cover(ctx, f.o.Blocks, root, notes.extents, maxSteps)
+	if errors.Is(err, fault.TooLarge) { // whoever asks again costs nothing
+		if len(f.endless) >= maxEndless {
+			clear(f.endless)
+		}
+		f.endless[root] = struct{}{}
+	}
 	if err != nil {
 		return counted{}, err
 	}
