@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 )
 
@@ -39,15 +40,29 @@ func (c counted) coveragePpm() int64 {
 	return int64(ppm)
 }
 
+const (
+	// maxSteps bounds what a record costs: it is signed while others wait. A leaf is a
+	// step: 64 TiB in leaves of a MiB, or 8 million files, in less than a minute.
+	maxSteps = 1 << 26
+	// entrySteps are those of a path: its directory is read, and its file measured.
+	entrySteps = 8
+)
+
+// errEndless says that a tree has too many paths or leaves. It is said again whenever
+// it is asked for.
+var errEndless = fault.New(fault.TooLarge, "the data has too many files or leaves for a fetch record")
+
 // cover holds extents against the tree below root. Files that keep bytes in inner
-// nodes are not made of leaves alone, and count as not sent.
-func cover(ctx context.Context, b unixfs.Blocks, root cid.Cid, extents []extent) (counted, error) {
-	slices.SortFunc(extents, func(a, b extent) int {
-		return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(a.off, b.off))
-	})
-	v := &covering{extents: extents, used: make([]bool, len(extents))}
+// nodes are not made of leaves alone, and count as not sent. A tree that cannot be
+// held against anything in most steps is errEndless.
+func cover(ctx context.Context, b unixfs.Blocks, root cid.Cid, extents []extent, most int) (counted, error) {
+	v := newCovering(extents)
+	v.most = most
 	sum, err := unixfs.Walk(ctx, b, root, unixfs.Limits{}, func(e unixfs.Entry) error {
-		if e.Kind != unixfs.File || e.Size == 0 || len(extents) == 0 {
+		if err := v.step(entrySteps); err != nil {
+			return err
+		}
+		if e.Kind != unixfs.File || e.Size == 0 || len(v.groups) == 0 {
 			return nil
 		}
 		v.begin(e.Path)
@@ -56,8 +71,7 @@ func cover(ctx context.Context, b unixfs.Blocks, root cid.Cid, extents []extent)
 			if !l.Known {
 				size = e.Size
 			}
-			v.leaf(l.CID, l.Off, size)
-			return nil
+			return v.leaf(l.CID, l.Off, size)
 		})
 		v.flush()
 		v.file++
@@ -66,12 +80,7 @@ func cover(ctx context.Context, b unixfs.Blocks, root cid.Cid, extents []extent)
 	if err != nil {
 		return counted{}, err
 	}
-	c := counted{total: uint64(sum.Bytes), covered: v.covered}
-	for i, used := range v.used {
-		if used {
-			c.bytes += int64(extents[i].n)
-		}
-	}
+	c := counted{total: uint64(sum.Bytes), covered: v.covered, bytes: int64(v.bytes)}
 	if c.covered < c.total {
 		c.ranges = v.longest()
 	}
@@ -80,29 +89,84 @@ func cover(ctx context.Context, b unixfs.Blocks, root cid.Cid, extents []extent)
 
 // A covering is the state of cover.
 type covering struct {
-	extents []extent // sorted by key and offset
-	used    []bool
-	covered uint64
+	extents []extent // in groups of one leaf, each by offset, apart from each other
+	groups  []group  // by key
+	bytes   uint64   // sent, of the leaves that were met
+	steps   int
+	most    int // of them
 
+	covered  uint64
 	path     string
+	named    naming
 	file     int
 	from, to uint64 // the run of bytes that is being put together
 	best     runs
 	paths    int // bytes of those in best
 }
 
-func (v *covering) begin(path string) { v.path, v.from, v.to = path, 0, 0 }
+// A naming is whether a record can name the file of a covering.
+type naming byte
+
+const (
+	unasked naming = iota
+	yes
+	no
+)
+
+// A group is what was sent of one leaf.
+type group struct {
+	first, end uint32 // of its extents
+	met        bool   // the tree holds the leaf
+	bytes      uint64 // sent, as often as they were
+}
+
+// newCovering sorts extents, and joins those that touch or overlap: a leaf may stand
+// at as many places as it was sent in parts.
+func newCovering(extents []extent) *covering {
+	slices.SortFunc(extents, func(a, b extent) int {
+		return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(a.off, b.off))
+	})
+	v := &covering{most: maxSteps}
+	out := extents[:0]
+	for _, e := range extents {
+		if len(out) == 0 || out[len(out)-1].key != e.key {
+			v.groups = append(v.groups, group{first: uint32(len(out))})
+			out = append(out, e)
+		} else if last := &out[len(out)-1]; e.off <= last.off+last.n {
+			last.n = max(last.off+last.n, e.off+e.n) - last.off
+		} else {
+			out = append(out, e)
+		}
+		g := &v.groups[len(v.groups)-1]
+		g.end = uint32(len(out))
+		g.bytes += uint64(e.n)
+	}
+	v.extents = out
+	return v
+}
+
+func (v *covering) step(n int) error {
+	if v.steps += n; v.steps > v.most {
+		return errEndless
+	}
+	return nil
+}
+
+func (v *covering) begin(path string) { v.path, v.named, v.from, v.to = path, unasked, 0, 0 }
 
 // leaf takes the extents of a leaf that stands at pos of the file.
-func (v *covering) leaf(c cid.Cid, pos, size uint64) {
+func (v *covering) leaf(c cid.Cid, pos, size uint64) error {
 	key := keyOf(c)
-	i, ok := slices.BinarySearchFunc(v.extents, key, func(e extent, k [16]byte) int { return bytes.Compare(e.key[:], k[:]) })
+	i, ok := slices.BinarySearchFunc(v.groups, key, func(g group, k [16]byte) int { return bytes.Compare(v.extents[g.first].key[:], k[:]) })
 	if !ok {
-		return
+		return v.step(1)
 	}
-	for ; i < len(v.extents) && v.extents[i].key == key; i++ {
-		e := v.extents[i]
-		v.used[i] = true
+	g := &v.groups[i]
+	if !g.met {
+		g.met = true
+		v.bytes += g.bytes
+	}
+	for _, e := range v.extents[g.first:g.end] {
 		from, to := pos+min(uint64(e.off), size), pos+min(uint64(e.off)+uint64(e.n), size)
 		if from > v.to || v.to == v.from {
 			v.flush()
@@ -110,6 +174,7 @@ func (v *covering) leaf(c cid.Cid, pos, size uint64) {
 		}
 		v.to = max(v.to, to)
 	}
+	return v.step(1 + int(g.end-g.first))
 }
 
 // flush ends the run.
@@ -121,8 +186,16 @@ func (v *covering) flush() {
 	v.covered += n
 	r := run{v.file, manifests.FetchRange{Path: v.path, Offset: int64(v.from), Length: int64(n)}}
 	v.from, v.to = 0, 0
-	if r.Validate() != nil {
-		return // no record can name it
+	if len(v.best) == manifests.MaxFetchRanges && r.Length <= v.best[0].Length {
+		return // there are as many that are as long, and come before
+	}
+	if v.named == unasked {
+		if v.named = yes; r.Validate() != nil {
+			v.named = no
+		}
+	}
+	if v.named == no {
+		return
 	}
 	heap.Push(&v.best, r)
 	v.paths += len(r.Path)

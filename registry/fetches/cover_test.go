@@ -132,7 +132,7 @@ func TestCoverIsWhatABitmapSays(t *testing.T) {
 						}
 					}
 				}
-				got, err := cover(t.Context(), s, r.Root, extents)
+				got, err := cover(t.Context(), s, r.Root, extents, maxSteps)
 				if err != nil {
 					rt.Fatal(err)
 				}

@@ -13,6 +13,7 @@
 package fetches
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -49,6 +50,9 @@ const (
 	maxExtents = 1 << 20
 	// maxStored bounds the files of all fetches: those of some hundred large ones.
 	maxStored = 4 << 30
+	// crowded is from when on the largest of them end: whoever notes the most pays for
+	// it, and what others note is not lost.
+	crowded = maxStored / 8 * 7
 	// life is how long a fetch stays open without a byte: whoever is interrupted
 	// has a week to go on.
 	life = 7 * 24 * time.Hour
@@ -58,7 +62,9 @@ const (
 	// most those of so long.
 	sweepEvery = 15 * time.Second
 	// recordWait is how long a record waits for others that are being made.
-	recordWait = 30 * time.Second
+	recordWait = time.Minute
+	// maxEndless bounds the data that are remembered to be too large.
+	maxEndless = 1 << 10
 	// settleWait is how long a record waits for requests that are running.
 	settleWait = time.Second
 	// idBytes are what nobody guesses.
@@ -89,6 +95,9 @@ type Fetches struct {
 	origin    string
 	recording chan struct{} // holds one while a record is made
 	stored    atomic.Int64  // bytes of all files
+	opening   sync.Mutex    // held while a fetch is opened
+	// endless are the data that no record is made of. Who holds recording uses them.
+	endless map[cid.Cid]struct{}
 
 	mu    sync.Mutex
 	all   map[[sha256.Size]byte]*fetch
@@ -106,11 +115,12 @@ func New(o Options) (*Fetches, error) {
 	}
 	f := &Fetches{
 		o: o, log: o.Log, origin: o.Registry.Status().Origin, recording: make(chan struct{}, 1), all: make(map[[sha256.Size]byte]*fetch), ofKey: make(map[sign.KeyID]int),
+		endless: make(map[cid.Cid]struct{}),
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fault.Mark(fault.Internal, err)
 	}
-	found, err := openAll(o.Dir)
+	found, err := openAll(o.Dir, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +142,7 @@ func (f *Fetches) Run(ctx context.Context) error {
 		case <-t.C:
 			f.flush()
 			f.expire()
+			f.relieve()
 		case <-ctx.Done():
 			return nil
 		}
@@ -167,6 +178,9 @@ func (f *Fetches) expire() {
 	now := f.o.Now()
 	for _, x := range f.list() {
 		x.mu.Lock()
+		if x.used.After(now) {
+			x.used = now // the clock was set back
+		}
 		idle, empty := now.Sub(x.used), x.empty()
 		x.mu.Unlock()
 		if idle > life || empty && idle > newLife {
@@ -194,6 +208,42 @@ func (f *Fetches) end(x *fetch) {
 	f.stored.Add(-x.size)
 	if err := os.Remove(x.name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		f.log.Warn("a file of an ended fetch stays", "error", err)
+	}
+}
+
+// relieve ends the largest fetches while all of them take nearly the room that there
+// is: first of those that were idle for an hour, then of any.
+func (f *Fetches) relieve() {
+	if f.stored.Load() < crowded {
+		return
+	}
+	type sized struct {
+		x    *fetch
+		busy bool
+		size int64
+	}
+	var list []sized
+	now := f.o.Now()
+	for _, x := range f.list() {
+		x.mu.Lock()
+		list = append(list, sized{x, now.Sub(x.used) < newLife, x.size})
+		x.mu.Unlock()
+	}
+	slices.SortFunc(list, func(a, b sized) int {
+		switch {
+		case a.busy == b.busy:
+			return cmp.Compare(b.size, a.size)
+		case a.busy:
+			return 1
+		}
+		return -1
+	})
+	for _, s := range list {
+		if f.stored.Load() < crowded {
+			return
+		}
+		f.log.Warn("a fetch ends: the notes of all take too much room", "key", s.x.head.Key, "bytes", s.size, "busy", s.busy)
+		f.end(s.x)
 	}
 }
 
@@ -238,22 +288,33 @@ func (f *Fetches) Open(ctx context.Context, key sign.KeyID, statement cid.Cid, p
 	if _, err := manifests.NewFetchRecord(f.draft(head, d, counted{from: now.Unix(), to: now.Unix()}), f.o.Signer); err != nil {
 		return nil, err
 	}
-	if err := f.makeRoom(key); err != nil {
-		return nil, err
-	}
 	var secret [idBytes]byte
 	rand.Read(secret[:])
 	id := base64.RawURLEncoding.EncodeToString(secret[:])
-	x, err := create(f.o.Dir, sha256.Sum256([]byte(id)), head, now)
+	if _, err := f.begin(sha256.Sum256([]byte(id)), head, now); err != nil {
+		return nil, err
+	}
+	return &Opened{id, d}, nil
+}
+
+// begin makes a fetch, and room for it. One at a time: of those that come at once,
+// each would find the same room.
+func (f *Fetches) begin(sum [sha256.Size]byte, head header, now time.Time) (*fetch, error) {
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if err := f.makeRoom(head.Key); err != nil {
+		return nil, err
+	}
+	x, err := create(f.o.Dir, sum, head, now)
 	if err != nil {
 		return nil, err
 	}
 	f.stored.Add(x.size)
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.all[x.sum] = x
-	f.ofKey[key]++
-	f.mu.Unlock()
-	return &Opened{id, d}, nil
+	f.ofKey[head.Key]++
+	return x, nil
 }
 
 func (f *Fetches) makeRoom(key sign.KeyID) error {
@@ -265,7 +326,8 @@ func (f *Fetches) makeRoom(key sign.KeyID) error {
 			f.end(x)
 		}
 	}
-	if all >= maxFetches || f.stored.Load() >= maxStored {
+	f.relieve()
+	if all >= maxFetches {
 		x, since := f.idlest(func(*fetch) bool { return true })
 		if x == nil || f.o.Now().Sub(since) < newLife {
 			return fault.WithHint(fault.New(fault.Busy, "too many fetches are being counted"), "fetch without a receipt, or try again in an hour")
@@ -400,13 +462,15 @@ func (f *Fetches) draft(h header, d index.Dataset, c counted) *manifests.FetchRe
 	}
 }
 
+var errOver = fault.WithHint(fault.New(fault.NotFound, "there is no such fetch of this key: it was never opened, or is over"), "a fetch ends a week after its last byte")
+
 // Record signs what was sent under the fetch id so far. It may be asked for again
 // and again. Codes: fault.NotFound when the key has no such fetch, fault.Conflict
 // when nothing was sent under it, fault.Busy when too many records are being made.
 func (f *Fetches) Record(ctx context.Context, key sign.KeyID, id string) ([]byte, error) {
 	x := f.find(id)
 	if x == nil || x.head.Key != key {
-		return nil, fault.WithHint(fault.New(fault.NotFound, "there is no such fetch of this key: it was never opened, or is over"), "a fetch ends a week after its last byte")
+		return nil, errOver
 	}
 	d, err := f.version(ctx, x.head.Statement.Cid)
 	if err != nil {
@@ -455,16 +519,35 @@ func (f *Fetches) count(ctx context.Context, x *fetch, root cid.Cid) (counted, e
 	}
 	x.mu.Lock()
 	f.write(x)
-	stored, last := x.stored, x.last
+	err := f.load(x)
+	stored, last, over := x.stored, x.last, x.over
 	x.mu.Unlock()
+	if over {
+		return counted{}, errOver
+	}
+	if err != nil {
+		return counted{}, fault.Mark(fault.Internal, err)
+	}
 	if last != nil && last.extents == stored {
 		return *last, nil // nothing was sent since
 	}
 	notes, err := x.read()
+	if errors.Is(err, os.ErrNotExist) {
+		return counted{}, errOver // since just now
+	}
 	if err != nil {
 		return counted{}, err
 	}
-	c, err := cover(ctx, f.o.Blocks, root, notes.extents)
+	if _, ok := f.endless[root]; ok {
+		return counted{}, errEndless
+	}
+	c, err := cover(ctx, f.o.Blocks, root, notes.extents, maxSteps)
+	if errors.Is(err, fault.TooLarge) { // whoever asks again costs nothing
+		if len(f.endless) >= maxEndless {
+			clear(f.endless)
+		}
+		f.endless[root] = struct{}{}
+	}
 	if err != nil {
 		return counted{}, err
 	}

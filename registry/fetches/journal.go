@@ -10,6 +10,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ import (
 //
 //	extents  uint32, little-endian like all that follows
 //	from, to int64, Unix seconds of the first and last byte
-//	extents × { last 16 bytes of the leaf's digest, offset uint32, length uint32 }
+//	extents × { first 16 bytes of the SHA-256 of the leaf's CIDv1, offset uint32, length uint32 }
 //	CRC-32C of all that, uint32
 //
 // It is not synced: what a crash cuts, or leaves half written, is cut off, and
@@ -51,15 +52,13 @@ type extent struct {
 	off, n uint32
 }
 
-// keyOf is how a leaf is named in an extent: by half of its digest, which nobody
-// can make collide with that of a given other leaf.
+// keyOf is how a leaf is named in an extent: by half of a hash of its whole CID, so
+// that nobody can make it the name of a given other leaf. Its digest alone would not
+// do: a CID that is its own block ends as its maker likes, and a block in a frame has
+// the digest of the frame and the contents together.
 func keyOf(c cid.Cid) [16]byte {
-	h := c.Hash()
-	if len(h) < 34 { // a block that is its own CID
-		sum := sha256.Sum256(h)
-		return [16]byte(sum[16:])
-	}
-	return [16]byte(h[len(h)-16:])
+	sum := sha256.Sum256(cjson.V1(c).Bytes())
+	return [16]byte(sum[:16])
 }
 
 // A header says whose fetch of what it is.
@@ -111,8 +110,9 @@ func create(dir string, sum [sha256.Size]byte, h header, now time.Time) (*fetch,
 	return x, nil
 }
 
-// openAll finds the fetches of a folder. Files that are none are left alone.
-func openAll(dir string) ([]*fetch, error) {
+// openAll finds the fetches of a folder. Files that are none are left alone, and
+// those that cannot be read: one that is damaged stops no server.
+func openAll(dir string, log *slog.Logger) ([]*fetch, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fault.Mark(fault.Internal, err)
@@ -129,7 +129,8 @@ func openAll(dir string) ([]*fetch, error) {
 			os.Remove(x.name) // a crash cut its first line: nothing was counted
 			continue
 		} else if err != nil {
-			return nil, fault.Mark(fault.Internal, err)
+			log.Error("a fetch cannot be read, and is over", "error", err)
+			continue
 		}
 		out = append(out, x)
 	}
@@ -146,15 +147,20 @@ func (x *fetch) open() error {
 	if err != nil {
 		return err
 	}
-	if _, x.head, err = readHead(bufio.NewReaderSize(f, maxHead)); err != nil {
+	n, head, err := readHead(bufio.NewReaderSize(f, maxHead))
+	if err != nil {
 		return err
 	}
-	x.size, x.used = info.Size(), info.ModTime()
+	x.head, x.size, x.used = head, info.Size(), info.ModTime()
+	x.loaded = n == x.size // nothing was noted
 	return nil
 }
 
 func readHead(r *bufio.Reader) (n int64, h header, err error) {
 	line, err := r.ReadSlice('\n')
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+		return 0, h, fault.Mark(fault.Internal, err)
+	}
 	if err != nil || json.Unmarshal(line, &h) != nil {
 		return 0, h, fault.New(fault.Invalid, "no file of a fetch")
 	}
@@ -195,9 +201,11 @@ func scan(r io.Reader, fn func(extent)) (n notes, count int, err error) {
 		if sum != binary.LittleEndian.Uint32(body[k*extentBytes:]) {
 			return n, count, nil
 		}
-		if n.to = int64(binary.LittleEndian.Uint64(head[12:])); n.from == 0 {
-			n.from = int64(binary.LittleEndian.Uint64(head[4:]))
+		from, to := int64(binary.LittleEndian.Uint64(head[4:])), int64(binary.LittleEndian.Uint64(head[12:]))
+		if count == 0 {
+			n.from, n.to = from, to
 		}
+		n.from, n.to = min(n.from, from), max(n.to, to)
 		for i := range k {
 			e := body[i*extentBytes:]
 			fn(extent{[16]byte(e), binary.LittleEndian.Uint32(e[16:]), binary.LittleEndian.Uint32(e[20:])})
@@ -221,11 +229,20 @@ func (x *fetch) read() (notes, error) {
 }
 
 // load finds out how far the file is good. The caller holds x.mu.
-func (x *fetch) load() error {
-	if x.loaded {
+func (f *Fetches) load(x *fetch) error {
+	if x.loaded || x.over {
 		return nil
 	}
-	f, err := os.OpenFile(x.name, os.O_RDWR, 0)
+	before := x.size
+	if err := x.load(); err != nil {
+		return err
+	}
+	f.stored.Add(x.size - before)
+	return nil
+}
+
+func (x *fetch) load() error {
+	f, err := os.Open(x.name)
 	if err != nil {
 		return err
 	}
@@ -235,7 +252,7 @@ func (x *fetch) load() error {
 		return err
 	}
 	if n.size < x.size {
-		if err := f.Truncate(n.size); err != nil {
+		if err := os.Truncate(x.name, n.size); err != nil {
 			return err
 		}
 	}
@@ -249,11 +266,15 @@ func (f *Fetches) add(x *fetch, e extent) {
 		return
 	}
 	now := f.o.Now()
-	if x.used, x.to = now, now.Unix(); len(x.wait) == 0 {
-		x.from = x.to
-	} else if last := &x.wait[len(x.wait)-1]; last.key == e.key && last.off+last.n == e.off && last.n+e.n > last.n {
-		last.n += e.n
-		return
+	x.used = now
+	if at := now.Unix(); len(x.wait) == 0 {
+		x.from, x.to = at, at
+	} else {
+		x.from, x.to = min(x.from, at), max(x.to, at) // the clock may have been set back
+		if last := &x.wait[len(x.wait)-1]; last.key == e.key && last.off+last.n == e.off && last.n+e.n > last.n {
+			last.n += e.n
+			return
+		}
 	}
 	if x.wait = append(x.wait, e); len(x.wait) == buffered {
 		f.write(x)
@@ -268,13 +289,11 @@ func (f *Fetches) write(x *fetch) {
 	}
 	list := x.wait
 	x.wait = x.wait[:0]
-	before := x.size
-	if err := x.load(); err != nil {
+	if err := f.load(x); err != nil {
 		f.log.Error("a fetch cannot be counted", "error", err)
 		return
 	}
 	list = list[:min(len(list), maxExtents-x.stored)]
-	f.stored.Add(x.size - before)
 	if len(list) == 0 || f.stored.Load() >= maxStored {
 		return
 	}

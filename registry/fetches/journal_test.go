@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,15 +26,16 @@ func desk(t *testing.T, now *time.Time) *Fetches {
 	}
 }
 
-func (f *Fetches) begin(t *testing.T, id, key string) *Sent {
+func headOf(key string, now time.Time) header {
+	return header{Key: foldtest.ID(key), Statement: cjson.CID{Cid: cjson.RawCID([]byte("statement"))}, Purpose: "why", OpenedAt: now.Unix()}
+}
+
+func (f *Fetches) opened(t *testing.T, id, key string) *Sent {
 	t.Helper()
-	h := header{Key: foldtest.ID(key), Statement: cjson.CID{Cid: cjson.RawCID([]byte("statement"))}, Purpose: "why", OpenedAt: f.o.Now().Unix()}
-	x, err := create(f.o.Dir, sha256.Sum256([]byte(id)), h, f.o.Now())
+	x, err := f.begin(sha256.Sum256([]byte(id)), headOf(key, f.o.Now()), f.o.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.all[x.sum] = x
-	f.ofKey[h.Key]++
 	return &Sent{f, x}
 }
 
@@ -47,7 +50,7 @@ func (s *Sent) put(i int) {
 // again opens the folder as the next process does.
 func again(t *testing.T, dir string) *fetch {
 	t.Helper()
-	found, err := openAll(dir)
+	found, err := openAll(dir, slog.New(slog.DiscardHandler))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("%d fetches, %v", len(found), err)
 	}
@@ -59,7 +62,7 @@ func again(t *testing.T, dir string) *fetch {
 func TestWhatWasCountedStays(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	var want []extent
 	for i := range 3*buffered + 7 {
 		s.put(i)
@@ -84,7 +87,7 @@ func TestWhatWasCountedStays(t *testing.T) {
 func TestRunsAreJoined(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	c := cjson.RawCID([]byte("leaf"))
 	for off := uint64(0); off < 1<<20; off += 4096 {
 		s.Add(c, off, 4096)
@@ -108,7 +111,7 @@ func TestRunsAreJoined(t *testing.T) {
 func TestCutAnywhere(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	for i := range 5 {
 		s.put(2 * i)
 		f.flush() // a frame each
@@ -155,7 +158,7 @@ func TestCutAnywhere(t *testing.T) {
 	if err := os.WriteFile(s.x.name, whole[:head-1], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := openAll(f.o.Dir); err != nil || len(found) != 0 {
+	if found, err := openAll(f.o.Dir, f.log); err != nil || len(found) != 0 {
 		t.Errorf("%d, %v", len(found), err)
 	}
 	if left, _ := os.ReadDir(f.o.Dir); len(left) != 0 {
@@ -167,7 +170,7 @@ func TestCutAnywhere(t *testing.T) {
 func TestFull(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	s.x.stored = maxExtents - 2
 	for i := range 5 {
 		s.put(2 * i)
@@ -180,17 +183,12 @@ func TestFull(t *testing.T) {
 	if err != nil || len(n.extents) != 2 {
 		t.Errorf("%d, %v", len(n.extents), err)
 	}
-	if f.stored.Store(maxStored); f.stored.Load() < maxStored {
-		t.Fatal()
-	}
-	other := f.begin(t, "other", "tina")
+	other := f.opened(t, "other", "tina")
+	f.stored.Store(maxStored)
 	other.put(1)
 	f.flush()
 	if n, err := other.x.read(); err != nil || len(n.extents) != 0 {
 		t.Errorf("over the bound of all: %d, %v", len(n.extents), err)
-	}
-	if err := f.makeRoom(foldtest.ID("eve")); err == nil {
-		t.Error("one more fits")
 	}
 }
 
@@ -198,7 +196,7 @@ func TestFull(t *testing.T) {
 func TestNoRoomOnDisk(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	s := f.begin(t, "id", "tina")
+	s := f.opened(t, "id", "tina")
 	s.put(1)
 	f.flush()
 	if err := os.Rename(s.x.name, s.x.name+".away"); err != nil {
@@ -221,8 +219,8 @@ func TestNoRoomOnDisk(t *testing.T) {
 func TestFetchesEnd(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	f.begin(t, "unused", "tina")
-	used := f.begin(t, "used", "tina")
+	f.opened(t, "unused", "tina")
+	used := f.opened(t, "used", "tina")
 	used.put(1)
 	left := func() int {
 		f.flush()
@@ -255,16 +253,44 @@ func TestFetchesEnd(t *testing.T) {
 	}
 }
 
+// TestTheClockIsSetBack: what was counted before and after is from the earlier to the
+// later second, in one run of notes and over several, and nothing stays for longer.
+func TestTheClockIsSetBack(t *testing.T) {
+	for _, flush := range []bool{false, true} {
+		now := time.Unix(1_800_000_000, 0)
+		f := desk(t, &now)
+		s := f.opened(t, "id", "tina")
+		for i, at := range []int64{1_800_000_500, 1_800_000_300, 1_800_000_400} {
+			now = time.Unix(at, 0)
+			s.put(2 * i)
+			if flush {
+				f.flush()
+			}
+		}
+		f.flush()
+		n, err := s.x.read()
+		if err != nil || n.from != 1_800_000_300 || n.to != 1_800_000_500 {
+			t.Errorf("written %t: from %d to %d, %v", flush, n.from, n.to, err)
+		}
+		now = now.Add(-life)
+		f.expire()
+		now = now.Add(life + time.Second)
+		if f.expire(); !s.x.over {
+			t.Error("it stays for more than a week after its last byte")
+		}
+	}
+}
+
 // TestKeysHaveTheirShare: the next fetch of a key that has its share ends the one
 // that was idle longest, and nobody else's.
 func TestKeysHaveTheirShare(t *testing.T) {
 	now := time.Now()
 	f := desk(t, &now)
-	other := f.begin(t, "other", "otto")
+	other := f.opened(t, "other", "otto")
 	var all []*Sent
 	for i := range maxOfKey {
 		now = now.Add(time.Second)
-		all = append(all, f.begin(t, strings.Repeat("x", i+1), "tina"))
+		all = append(all, f.opened(t, strings.Repeat("x", i+1), "tina"))
 	}
 	all[0].put(1)
 	if err := f.makeRoom(foldtest.ID("tina")); err != nil {
@@ -275,6 +301,96 @@ func TestKeysHaveTheirShare(t *testing.T) {
 	}
 	if n := f.ofKey[foldtest.ID("tina")]; n != maxOfKey-1 {
 		t.Errorf("%d", n)
+	}
+}
+
+// TestManyAtOnceHaveOneShare: a key that opens fetches at the same time gets no more
+// of them.
+func TestManyAtOnceHaveOneShare(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range maxOfKey / 2 {
+				if _, err := f.begin(sha256.Sum256([]byte{byte(i), byte(j)}), headOf("tina", now), now); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	files, err := os.ReadDir(f.o.Dir)
+	if n := f.ofKey[foldtest.ID("tina")]; n != maxOfKey || len(f.all) != maxOfKey || len(files) != maxOfKey || err != nil {
+		t.Errorf("%d of the key, %d in all, %d files, %v", n, len(f.all), len(files), err)
+	}
+}
+
+// TestARestartChangesNothing: an unused fetch goes after an hour in the next process,
+// too, and a file that cannot be read stays, and stops nobody.
+func TestARestartChangesNothing(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	unused, used := f.opened(t, "unused", "tina"), f.opened(t, "used", "tina")
+	used.put(1)
+	f.Close()
+	locked := filepath.Join(f.o.Dir, strings.Repeat("ab", 32)+suffix)
+	if err := os.Mkdir(locked, 0o700); err != nil { // reading it fails, for root, too
+		t.Fatal(err)
+	}
+	found, err := openAll(f.o.Dir, f.log)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%d fetches, %v", len(found), err)
+	}
+	if _, err := os.Stat(locked); err != nil {
+		t.Errorf("what cannot be read was removed: %v", err)
+	}
+	os.Remove(locked)
+	next := desk(t, &now)
+	next.o.Dir = f.o.Dir
+	for _, x := range found {
+		next.all[x.sum] = x
+		next.ofKey[x.head.Key]++
+	}
+	now = now.Add(newLife + time.Minute)
+	next.expire()
+	if len(next.all) != 1 || next.all[used.x.sum] == nil {
+		t.Errorf("%d fetches stay, the unused among them: %t", len(next.all), next.all[unused.x.sum] != nil)
+	}
+}
+
+// TestTheLargestMakesRoom: notes that fill the disk's share cost those who made the
+// most of them, and not everybody: first who was idle for an hour, then anybody.
+func TestTheLargestMakesRoom(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	idle, flood, small := f.opened(t, "idle", "otto"), f.opened(t, "flood", "eve"), f.opened(t, "small", "tina")
+	for i := range 3 {
+		idle.put(2 * i)
+	}
+	now = now.Add(2 * newLife)
+	for i := range 100 {
+		flood.put(2 * i)
+	}
+	small.put(1)
+	f.flush()
+	f.stored.Add(crowded - f.stored.Load()) // as if there were many
+	if f.relieve(); !idle.x.over || flood.x.over || small.x.over {
+		t.Errorf("idle %t, flood %t, small %t", idle.x.over, flood.x.over, small.x.over)
+	}
+	f.stored.Add(crowded - f.stored.Load())
+	if f.relieve(); !flood.x.over || small.x.over {
+		t.Errorf("flood %t, small %t", flood.x.over, small.x.over)
+	}
+	small.put(3)
+	f.flush()
+	if n, err := small.x.read(); err != nil || len(n.extents) != 2 {
+		t.Errorf("%d, %v", len(n.extents), err)
+	}
+	f.stored.Store(maxStored)
+	f.opened(t, "next", "tina")
+	if f.stored.Load() >= maxStored {
+		t.Error("a fetch was opened for which nothing can be noted")
 	}
 }
 

@@ -205,14 +205,15 @@ func (g *content) car(w *sealed, r *http.Request, q *request) bool {
 		for range frames {
 		}
 	}()
-	out := bufio.NewWriterSize(w, 64<<10)
+	out := newCarOut(w, sent)
+	defer out.settle() // whether or not the CAR is whole
 	out.Write(carHeader(c))
 	for f := range frames {
 		var head [binary.MaxVarintLen64]byte
 		id := f.c.Bytes()
 		out.Write(binary.AppendUvarint(head[:0], uint64(len(id))+f.n))
 		out.Write(id)
-		for src := sourceOf(sent, f.piece); ; {
+		for src := sourceOf(nil, f.piece); ; {
 			b, err := src.next()
 			if errors.Is(err, io.EOF) {
 				src.close()
@@ -226,6 +227,7 @@ func (g *content) car(w *sealed, r *http.Request, q *request) bool {
 				panic(http.ErrAbortHandler)
 			}
 		}
+		out.wrote(f.mark)
 	}
 	if failed != nil {
 		io.WriteString(out, truncated)
@@ -237,6 +239,68 @@ func (g *content) car(w *sealed, r *http.Request, q *request) bool {
 		panic(http.ErrAbortHandler)
 	}
 	return true
+}
+
+// A carOut is the way of a CAR to the connection: many small blocks at a time. What
+// is on it counts as sent when the connection has taken it.
+type carOut struct {
+	*bufio.Writer
+	to   *sealed
+	sent *fetches.Sent // nil: nothing is counted
+	// wait are the blocks that the connection has not taken yet, and where in the CAR
+	// each ends: as many as have room in the buffer, and one.
+	wait   []carMark
+	passed int64 // bytes that left the buffer
+	failed bool
+}
+
+type carMark struct {
+	mark
+	end int64
+}
+
+func newCarOut(w *sealed, sent *fetches.Sent) *carOut {
+	o := &carOut{to: w, sent: sent}
+	o.Writer = bufio.NewWriterSize(carPass{o}, 64<<10)
+	return o
+}
+
+// A carPass is what is behind the buffer.
+type carPass struct{ o *carOut }
+
+func (p carPass) Write(b []byte) (int, error) {
+	n, err := p.o.to.Write(b)
+	p.o.passed += int64(n)
+	p.o.failed = p.o.failed || err != nil
+	return n, err
+}
+
+// wrote says that a block was written, with what it holds of files.
+func (o *carOut) wrote(m mark) {
+	if o.sent == nil || m.n == 0 {
+		return
+	}
+	o.wait = append(o.wait, carMark{m, o.passed + int64(o.Buffered())})
+	if o.wait[0].end <= o.passed {
+		o.settle()
+	}
+}
+
+// settle adds what the connection has taken to what was sent.
+func (o *carOut) settle() {
+	if len(o.wait) == 0 {
+		return
+	}
+	taken := o.passed
+	if o.failed || o.to.FlushError() != nil {
+		o.failed = true
+		taken -= unsure
+	}
+	i := 0
+	for ; i < len(o.wait) && o.wait[i].end <= taken; i++ {
+		o.sent.Add(o.wait[i].leaf, o.wait[i].off, o.wait[i].n)
+	}
+	o.wait = append(o.wait[:0], o.wait[i:]...)
 }
 
 func isTree(c cid.Cid) bool {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	mh "github.com/multiformats/go-multihash"
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/dag"
@@ -125,13 +126,20 @@ func TestFetchesCountWhatWasSent(t *testing.T) {
 			other := h.add(files{"x": "other data"})
 			c := h.counts(t, t.TempDir())
 			root := r.Root.String()
-			var csv, big string
+			var csv, big, forged, framed string
 			total := int64(0)
 			for _, f := range r.Files {
 				total += f.Size
 				switch f.Path {
 				case "a.csv":
 					csv = f.CID.String()
+					// A block that is its own CID, and ends as the digest of the file's does;
+					// and the bytes of the file's block, which in one profile are no contents.
+					h, err := mh.Sum(append(make([]byte, 64), f.CID.Hash()...), mh.IDENTITY, -1)
+					if err != nil {
+						t.Fatal(err)
+					}
+					forged, framed = cid.NewCidV1(cid.Raw, h).String(), cid.NewCidV1(cid.Raw, f.CID.Hash()).String()
 				case "big.bin":
 					big = f.CID.String()
 				}
@@ -157,6 +165,8 @@ func TestFetchesCountWhatWasSent(t *testing.T) {
 				"CAR of a path":  {way: way{path: "/ipfs/" + root + "/a.csv?format=car"}, want: ranges{rng("a.csv", 0, 13)}},
 				"CAR of a range": {way: way{path: "/ipfs/" + big + "?format=car&dag-scope=entity&entity-bytes=0:10"}, want: ranges{rng("big.bin", 0, int64(leafSize(profile)))}},
 
+				"forged block": {way: way{path: "/ipfs/" + forged + "?format=raw"}},
+				"forged file":  {way: way{path: "/ipfs/" + forged}},
 				"inner node":   {way: way{path: "/ipfs/" + big + "?format=raw"}},
 				"HEAD":         {way: way{path: "/ipfs/" + root + "/big.bin", method: "HEAD"}},
 				"known":        {way: way{path: "/ipfs/" + root + "/a.csv", headers: []string{`If-None-Match: "` + csv + `"`}}},
@@ -196,6 +206,17 @@ func TestFetchesCountWhatWasSent(t *testing.T) {
 				}
 				if f.Registry != registrytest.Origin || f.Statement.Cid != statement || !bytes.Equal(f.Root.Hash(), r.Root.Hash()) || f.Fetcher != foldtest.ID("tina") || f.Purpose != "to count" || f.Terms.Defined() {
 					t.Errorf("%s: %+v", name, f)
+				}
+			}
+
+			// The frame of a block is none of the file's bytes.
+			if framed != csv {
+				fetch := c.open("tina", statement).Fetch
+				if a := c.get(fetch, way{path: "/ipfs/" + framed}); a.status != 200 || len(a.body) <= 13 {
+					t.Fatalf("%d, %d bytes", a.status, len(a.body))
+				}
+				if _, err := c.client("tina").FetchRecord(t.Context(), fetch); !errors.Is(err, fault.Conflict) {
+					t.Errorf("the frame of a block: %v", err)
 				}
 			}
 

@@ -218,10 +218,12 @@ func (p piece) cut(from, to uint64) piece {
 }
 
 // A source hands out bytes in order. next returns io.EOF after the last; what
-// it returned is valid until the next call of next or close. Who asks for the next
-// has sent the last.
+// it returned is valid until the next call of next or close. took says that the
+// connection took n more of them; counts, whether anybody wants to know.
 type source interface {
 	next() ([]byte, error)
+	counts() bool
+	took(n int)
 	close()
 }
 
@@ -232,20 +234,21 @@ var buffers = sync.Pool{New: func() any { return new([slice]byte) }}
 type pieces struct {
 	sent *fetches.Sent
 	now  piece
-	mark mark // of now, until it was sent
+	mark mark   // of now, until it is noted
+	size uint64 // of now, when it was whole
+	done uint64 // what the connection took of it
 	more func() (piece, bool, error)
 	stop func()
 	buf  *[slice]byte
 }
 
 func sourceOf(sent *fetches.Sent, p piece) *pieces {
-	return &pieces{sent: sent, now: p, mark: p.mark, more: func() (piece, bool, error) { return piece{}, false, nil }, stop: func() {}}
+	return &pieces{sent: sent, now: p, mark: p.mark, size: p.n, more: func() (piece, bool, error) { return piece{}, false, nil }, stop: func() {}}
 }
 
 func (s *pieces) next() ([]byte, error) {
 	for s.now.n == 0 {
-		s.sent.Add(s.mark.leaf, s.mark.off, s.mark.n)
-		s.mark = mark{}
+		s.note()
 		p, ok, err := s.more()
 		if err != nil {
 			return nil, err
@@ -253,7 +256,7 @@ func (s *pieces) next() ([]byte, error) {
 		if !ok {
 			return nil, io.EOF
 		}
-		s.now, s.mark = p, p.mark
+		s.now, s.mark, s.size, s.done = p, p.mark, p.n, 0
 	}
 	if s.now.r == nil {
 		b := s.now.b
@@ -271,7 +274,25 @@ func (s *pieces) next() ([]byte, error) {
 	return b, nil
 }
 
+func (s *pieces) counts() bool { return s.sent != nil }
+
+func (s *pieces) took(n int) { s.done += uint64(n) }
+
+// note adds what the connection took of the piece to what was sent. Part of a piece
+// is part of the file only where it holds nothing else.
+func (s *pieces) note() {
+	n := s.mark.n
+	if s.done < s.size {
+		if n = s.done; s.mark.n != s.size {
+			n = 0
+		}
+	}
+	s.sent.Add(s.mark.leaf, s.mark.off, n)
+	s.mark = mark{}
+}
+
 func (s *pieces) close() {
+	s.note()
 	s.stop()
 	if s.buf != nil {
 		buffers.Put(s.buf)
@@ -393,18 +414,34 @@ func notModified(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusNotModified)
 }
 
+// unsure is how much of what net/http took may lie in its buffers, of 2 and of 4 KiB,
+// when the connection breaks.
+const unsure = 6 << 10
+
 // copy sends what a source holds, n bytes, and closes it.
-func (g *content) copy(w io.Writer, r *http.Request, src source, first []byte, n uint64) {
+func (g *content) copy(w *sealed, r *http.Request, src source, first []byte, n uint64) {
 	defer src.close()
+	before := true // something else may lie in buffers before the bytes
 	for b := first; ; {
 		if uint64(len(b)) > n {
 			g.abort(r, fault.New(fault.Unverified, "a file is longer than it says"))
 		}
-		if _, err := w.Write(b); err != nil {
+		m, err := w.Write(b)
+		if src.counts() {
+			if err == nil {
+				err = w.FlushError()
+				before = before || err != nil
+			}
+			if err != nil && before {
+				m -= min(m, unsure)
+			}
+			src.took(m)
+			before = false
+		}
+		if err != nil {
 			panic(http.ErrAbortHandler) // nobody reads any more, or too slowly
 		}
 		n -= uint64(len(b))
-		var err error
 		if b, err = src.next(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {

@@ -394,4 +394,9 @@ func (w *recorder) Write(p []byte) (int, error) {
 }
 
 // Flush sends what is buffered; boxo asks for the interface by name.
-func (w *recorder) Flush() { http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *recorder) Flush() { w.FlushError() }
+
+// FlushError is Flush, and reports whether the connection took it.
+func (w *recorder) FlushError() error {
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}

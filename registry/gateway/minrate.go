@@ -98,16 +98,19 @@ func (w *pacedWriter) rest(err error) {
 }
 
 // Flush sends what is buffered.
-func (w *pacedWriter) Flush() {
+func (w *pacedWriter) Flush() { w.FlushError() }
+
+// FlushError is Flush, and reports whether the connection took it.
+func (w *pacedWriter) FlushError() error {
 	if w.pace == nil {
-		w.rc.Flush()
-		return
+		return w.rc.Flush()
 	}
 	start := time.Now()
 	w.rc.SetWriteDeadline(w.pace.deadline(start, paceChunk))
 	err := w.rc.Flush()
 	w.pace.moved(0, time.Since(start))
 	w.rest(err)
+	return err
 }
 
 // finish leaves what net/http still has to send after the handler as much time

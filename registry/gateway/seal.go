@@ -81,4 +81,9 @@ func (w *sealed) Write(p []byte) (n int, err error) {
 }
 
 // Flush sends what is buffered; boxo asks for the interface by name.
-func (w *sealed) Flush() { http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *sealed) Flush() { w.FlushError() }
+
+// FlushError sends what is buffered, and reports whether the connection took it.
+func (w *sealed) FlushError() error {
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
