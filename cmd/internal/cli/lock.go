@@ -116,7 +116,7 @@ func runLock(ctx context.Context, env *Env, api *client.Client, o *lockOptions, 
 		}
 		sizes[in.Statement.Cid] = size
 		if policy != nil {
-			if err := verifyInput(ctx, api, policy, l, in); err != nil {
+			if err := verifyInput(ctx, api, policy, l, in, size); err != nil {
 				return err
 			}
 		}
@@ -211,9 +211,9 @@ func (env *Env) lockInput(ctx context.Context, api *client.Client, o *lockOption
 	return in, size, nil
 }
 
-// verifyInput checks the bundle of an input, and moves the lock's anchor on to
-// the newest checkpoint.
-func verifyInput(ctx context.Context, api *client.Client, policy *auditing.Policy, l *manifests.Lock, in *manifests.LockInput) error {
+// verifyInput checks the bundle of an input and, against it, what the registry said
+// of it, size included, and moves the lock's anchor on to the newest checkpoint.
+func verifyInput(ctx context.Context, api *client.Client, policy *auditing.Policy, l *manifests.Lock, in *manifests.LockInput, size int64) error {
 	b, err := api.Bundle(ctx, in.Statement.Cid)
 	if err != nil {
 		return fmt.Errorf("%s@%s: %w", in.Name, in.Version, err)
@@ -222,7 +222,7 @@ func verifyInput(ctx context.Context, api *client.Client, policy *auditing.Polic
 	if err != nil {
 		return err
 	}
-	if !r.Holds() || !r.Statement.Equals(in.Statement.Cid) || r.Index != in.Index || !sameVersion(r.Predicate(), in) {
+	if !r.Holds() || !r.Statement.Equals(in.Statement.Cid) || r.Index != in.Index || !sameVersion(r, in, size) {
 		return fault.WithHint(fault.New(fault.Unverified, "the registry's proof for %s@%s does not hold", in.Name, in.Version), `"cairn audit" says what`)
 	}
 	bundle, err := proof.ParseBundle(b)
@@ -247,11 +247,13 @@ func verifyInput(ctx context.Context, api *client.Client, policy *auditing.Polic
 
 // sameVersion holds what the registry answered about a version against what its
 // statement says.
-func sameVersion(p manifests.Predicate, in *manifests.LockInput) bool {
-	switch p := p.(type) {
+func sameVersion(r *proof.BundleReport, in *manifests.LockInput, size int64) bool {
+	switch p := r.Predicate().(type) {
 	case *manifests.Contribution:
-		return p.Publisher == in.Publisher && p.Dataset.Name == in.Name && p.Dataset.Version == in.Version &&
-			p.Terms == in.Terms && p.Dataset.Manifest == in.Manifest && p.Dataset.License == in.License
+		root, err := r.Subject()
+		return err == nil && root.Equals(in.Root.Cid) && p.Publisher == in.Publisher && p.Dataset.Name == in.Name && p.Dataset.Version == in.Version &&
+			p.Terms == in.Terms && p.Dataset.Manifest == in.Manifest && p.Dataset.License == in.License &&
+			p.Dataset.Bytes == size
 	case *manifests.Model:
 		return p.Publisher == in.Publisher && p.Model.Name == in.Name && p.Model.Version == in.Version && p.Terms == in.Terms && p.Model.Artifact == in.Root
 	}
