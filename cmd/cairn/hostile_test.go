@@ -128,6 +128,49 @@ func TestHostileRegistry(t *testing.T) {
 	}
 }
 
+// TestLockOfAHostileRegistry: what a lock pins and calls verified is what the signed
+// statement says.
+func TestLockOfAHostileRegistry(t *testing.T) {
+	p := newPerson(t)
+	data := t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "a.csv"), []byte("a,b\n1,2\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	root := p.run("add", data, "--name", "iris", "--license", "CC0-1.0")
+	if err := os.WriteFile(filepath.Join(data, "b.csv"), []byte("another\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	other := p.run("add", data, "--name", "other", "--license", "CC0-1.0")
+	vkey := filepath.Join(t.TempDir(), "log.vkey")
+	if err := os.WriteFile(vkey, []byte(p.run("log", "key")+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	l := &liar{origin: p.serve(), path: "/v1/statements/"}
+	srv := httptest.NewServer(l)
+	t.Cleanup(srv.Close)
+	for name, c := range map[string]struct {
+		was, is string
+		want    int
+	}{
+		"nothing": {"", "", 0},
+		"data":    {`"root":"` + root, `"root":"` + other, 3},
+		"bytes":   {`"bytes":8`, `"bytes":9`, 3},
+		"license": {`"license":"CC0-1.0"`, `"license":"MIT"`, 3},
+	} {
+		changed := c.was == ""
+		l.change = func(w http.ResponseWriter, b []byte) {
+			if c.was != "" && bytes.Contains(b, []byte(c.was)) && !bytes.Contains(b, []byte(`"payload`)) {
+				b, changed = bytes.ReplaceAll(b, []byte(c.was), []byte(c.is)), true
+			}
+			w.Write(b)
+		}
+		status, out := inProcess(t, filepath.Join(t.TempDir(), "lab"), "lock", root, "--registry", srv.URL, "--policy", vkey)
+		if status != c.want || !changed {
+			t.Errorf("%s: exit status %d, want %d: %s", name, status, c.want, out)
+		}
+	}
+}
+
 // TestWordsOfAHostileRegistry: what a registry says of an error reaches the terminal
 // without anything that controls it.
 func TestWordsOfAHostileRegistry(t *testing.T) {

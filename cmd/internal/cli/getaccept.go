@@ -126,7 +126,7 @@ func (env *Env) refused(ctx context.Context, err error, api *client.Client, list
 // pass accepts the terms of a gate, if the key has not done so before, and returns
 // a token that opens it.
 func (env *Env) pass(ctx context.Context, g *gate, url string, from *remoteFlags) (token string, out *agreed, err error) {
-	policy, t, err := env.vouchedTerms(ctx, g, from)
+	policy, origin, t, err := env.vouchedTerms(ctx, g, from)
 	if err != nil {
 		return "", nil, err
 	}
@@ -153,7 +153,8 @@ func (env *Env) pass(ctx context.Context, g *gate, url string, from *remoteFlags
 	case err != nil:
 		return "", nil, err
 	default:
-		if err := env.fresh(ctx, g.api, a); err != nil {
+		// The origin is that of the log that was verified, not what the server says now.
+		if a.Common, err = env.common(origin); err != nil {
 			return "", nil, err
 		}
 		logged, err := env.release(ctx, api, manifests.New(a), signer, issue{})
@@ -161,9 +162,9 @@ func (env *Env) pass(ctx context.Context, g *gate, url string, from *remoteFlags
 			return "", nil, notTaken(err, url, signer.ID())
 		}
 		out.Statement, out.Index, out.Says = logged.Statement, *logged.Index, logged.Says
-		if err := env.onRecord(ctx, g.api, policy, logged.Statement); err != nil {
-			return "", nil, err
-		}
+	}
+	if err := onRecord(ctx, g.api, policy, out.Statement, a); err != nil {
+		return "", nil, err
 	}
 	access, err := access(ctx, api)
 	if err != nil {
@@ -172,41 +173,43 @@ func (env *Env) pass(ctx context.Context, g *gate, url string, from *remoteFlags
 	return access.Token, out, nil
 }
 
-// vouchedTerms returns the terms that the statement of a gate names, once its
-// bundle verifies: nobody signs for a log whose key is not known, or for terms that
-// only a server's answer brought up.
-func (env *Env) vouchedTerms(ctx context.Context, g *gate, from *remoteFlags) (*auditing.Policy, *terms.Terms, error) {
+// vouchedTerms returns the terms that the statement of a gate names, and the origin
+// of the log, once its bundle verifies: nobody signs for a log whose key is not
+// known, or for terms that only a server's answer brought up.
+func (env *Env) vouchedTerms(ctx context.Context, g *gate, from *remoteFlags) (*auditing.Policy, string, *terms.Terms, error) {
 	dir, _, err := env.homeDir()
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	p, err := auditing.Trust{Home: dir, PolicyFile: from.policy, FirstUse: from.firstUse}.At(ctx, g.api)
 	if err != nil {
-		return nil, nil, fmt.Errorf("before terms are accepted: %w", err)
+		return nil, "", nil, fmt.Errorf("before terms are accepted: %w", err)
 	}
 	b, err := g.api.Bundle(ctx, g.d.Statement.Cid)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	r, err := proof.VerifyBundle(b, p.Policy)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	c, ok := r.Predicate().(*manifests.Contribution)
 	root, rootErr := r.Subject()
 	if !r.Holds() || !ok || !r.Statement.Equals(g.d.Statement.Cid) || c.Terms != g.d.Terms || rootErr != nil || !root.Equals(g.d.Root.Cid) {
-		return nil, nil, fault.New(fault.Unverified, "the registry's proof that %s@%s has the terms %s does not hold: nothing is accepted", g.d.Name, g.d.Version, g.d.Terms)
+		return nil, "", nil, fault.New(fault.Unverified, "the registry's proof that %s@%s has the terms %s does not hold: nothing is accepted", g.d.Name, g.d.Version, g.d.Terms)
 	}
+	// What is shown is what is proved.
+	g.d.Publisher, g.d.Name, g.d.Version = c.Publisher, c.Dataset.Name, c.Dataset.Version
 	doc, err := g.api.Terms(ctx, g.d.Terms.Cid)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", nil, err
 	}
 	t, err := terms.Decode(doc)
-	return p, t, err
+	return p, r.Origin, t, err
 }
 
-// onRecord checks the registry's proof that a statement is in its log.
-func (env *Env) onRecord(ctx context.Context, api *client.Client, policy *auditing.Policy, statement string) error {
+// onRecord checks the registry's proof that the acceptance a is in its log.
+func onRecord(ctx context.Context, api *client.Client, policy *auditing.Policy, statement string, a *manifests.Accept) error {
 	id, err := cjson.ParseCID(statement)
 	if err != nil {
 		return err
@@ -219,8 +222,9 @@ func (env *Env) onRecord(ctx context.Context, api *client.Client, policy *auditi
 	if err != nil {
 		return err
 	}
-	if !r.Holds() || !r.Statement.Equals(id) {
-		return fault.New(fault.Unverified, "the registry's proof that it logged the acceptance %s does not hold", statement)
+	logged, ok := r.Predicate().(*manifests.Accept)
+	if !r.Holds() || !r.Statement.Equals(id) || !ok || logged.Party != a.Party || logged.Terms != a.Terms {
+		return fault.New(fault.Unverified, "the registry's proof that it has the acceptance %s does not hold", statement)
 	}
 	return nil
 }
@@ -263,7 +267,8 @@ func briefly(w io.Writer, t *terms.Terms, x *terms.Explanation) {
 			fmt.Fprintf(w, "  %s: %s; when commercial, %s\n", useWords[commercial.Use], verdictWords[free.Verdict], verdictWords[commercial.Verdict])
 		}
 		for _, o := range append(slices.Clone(commercial.Obligations), free.Obligations...) {
-			if words := o.Words(); !slices.Contains(owed, words) {
+			// To accept is what is being done.
+			if words := o.Words(); o.Kind != terms.OweAccept && !slices.Contains(owed, words) {
 				owed = append(owed, words)
 			}
 		}
