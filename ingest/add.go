@@ -91,8 +91,10 @@ type AddOptions struct {
 	NoSketch bool
 	// Drop names fields of records that are left out of the sketch: identifiers.
 	Drop map[string]bool
-	// NoSchemas leaves out the files' SchemaRef: somebody else names the schemas.
-	NoSchemas bool
+	// Schemas, when not nil, are those that the contributor describes. A file whose
+	// records have the fields of one, in any order, names it; others name none.
+	// With nil, files name the schemas of Result.Schemas.
+	Schemas map[string]manifests.RecordSchema
 
 	// Progress, when set, is called from one goroutine, at most a few times a
 	// second, and once at the end. It must not block.

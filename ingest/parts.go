@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -200,10 +201,26 @@ type survey struct {
 	names   map[string]string // by the names of the fields
 	fields  int
 	notes   []Warning
+
+	described map[string]string // AddOptions.Schemas, by the names of their fields
 }
 
 func newSurvey(a *adder) *survey {
-	return &survey{a: a, schemas: make(map[string]manifests.RecordSchema), names: make(map[string]string)}
+	s := &survey{a: a, schemas: make(map[string]manifests.RecordSchema), names: make(map[string]string), described: make(map[string]string)}
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(a.o.Schemas))) { // of two that are alike, the first
+		s.described[fieldNames(a.o.Schemas[name].Fields, func(f manifests.Field) string { return f.Name })] = name
+	}
+	return s
+}
+
+// fieldNames is a key for the names of fields, whatever their order.
+func fieldNames[F any](fields []F, name func(F) string) string {
+	list := make([]string, len(fields))
+	for i, f := range fields {
+		list[i] = name(f)
+	}
+	slices.Sort(list)
+	return strings.Join(list, "\x00")
 }
 
 // take adds a file, and says in f what was found. What goes into the fingerprint

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/cairn-registry/cairn/ingest/dag"
+	"github.com/cairn-registry/cairn/ingest/records"
 	"github.com/cairn-registry/cairn/ingest/source"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -453,8 +454,8 @@ func (a *adder) fileDone(ctx context.Context, it *source.Item, e *cached) error 
 	if known {
 		a.cache.add(it.Path, e)
 	}
-	if a.o.NoSchemas {
-		f.SchemaRef = ""
+	if a.o.Schemas != nil && f.SchemaRef != "" {
+		f.SchemaRef = a.survey.described[fieldNames(e.parts.records.Fields, func(f records.Field) string { return f.Name })]
 	}
 	a.progress.Files++
 	a.report(false)

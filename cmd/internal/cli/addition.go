@@ -67,7 +67,7 @@ type addition struct {
 func (a *addition) options(bar *term.Bar) ingest.AddOptions {
 	o := ingest.AddOptions{
 		Profile: a.profile, Chunker: a.o.chunker, Hidden: a.o.hidden, Portable: a.o.portable, PreScan: bar != nil,
-		NoSketch: a.o.noSketch, Drop: records.DropOf(a.base), NoSchemas: a.base.RecordSchema != nil,
+		NoSketch: a.o.noSketch, Drop: records.DropOf(a.base), Schemas: a.base.RecordSchema,
 	}
 	o.Progress = func(p ingest.Progress) {
 		if p.Files > manyFiles {

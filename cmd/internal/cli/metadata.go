@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -124,7 +125,7 @@ func (env *Env) gatewayURL(o metadataOptions) (string, error) {
 }
 
 // served is the URL under which the config says that this home is reached, "" when
-// it does not.
+// it does not: an address that stands for every interface leads nowhere.
 func served(cfg config.Config) string {
 	if len(cfg.Write.URLs) > 0 {
 		return cfg.Write.URLs[0]
@@ -134,7 +135,11 @@ func served(cfg config.Config) string {
 		scheme = "https://"
 	}
 	for _, a := range cfg.Listen {
-		if _, port, err := net.SplitHostPort(a); err == nil && port != "0" && !strings.HasPrefix(a, "unix:") {
+		host, port, err := net.SplitHostPort(a)
+		if err != nil || host == "" || port == "0" || strings.HasPrefix(a, "unix:") {
+			continue
+		}
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.IsUnspecified() {
 			return scheme + a
 		}
 	}

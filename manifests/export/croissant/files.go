@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/export"
 )
@@ -151,8 +149,8 @@ func (w *writer) fileList(l fileList) obj {
 
 func (w *writer) fileObject(f manifests.File) obj {
 	url := w.URL(w.M.Data.Root.Cid, f.Path)
-	if w.M.Data.Root.Type() == cid.Raw {
-		url = strings.TrimSuffix(w.URL(w.M.Data.Root.Cid, ""), "/") // the data is this file
+	if f.CID.Equals(w.M.Data.Root.Cid) {
+		url = strings.TrimSuffix(w.URL(w.M.Data.Root.Cid, ""), "/") // the data is this file, of one block or of many
 	}
 	o := obj{
 		"@type": "cr:FileObject", "@id": fileID(f.Path), "name": f.Path, "contentUrl": url,
