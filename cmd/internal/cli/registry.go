@@ -50,7 +50,9 @@ people encrypt how they are paid. "cairn log key" prints the log's own key.`,
 					return err
 				}
 				return env.print(r, func(w io.Writer) {
-					line := func(name, format string, args ...any) { fmt.Fprintf(w, "%-17s%s\n", name, fmt.Sprintf(format, args...)) }
+					line := func(name, format string, args ...any) {
+						fmt.Fprintf(w, "%-17s%s\n", name, fmt.Sprintf(format, args...))
+					}
 					line("origin", "%s", status.Origin)
 					line("statement", "%s (entry %d)", r.Statement, r.Index)
 					line("operators", "%s", keyLines(r.Operators, r.OperatorThreshold))
