@@ -58,8 +58,10 @@ const (
 	life = 7 * 24 * time.Hour
 	// newLife is how long one stays open under which nothing was sent.
 	newLife = time.Hour
-	// sweepEvery is how often notes in memory are written down: a crash forgets at
-	// most those of so long.
+	// flushEvery is how often notes in memory are written down: a crash forgets at
+	// most those of so long, which is as much data as a network carries in that time.
+	flushEvery = 2 * time.Second
+	// sweepEvery is how often fetches are looked at that may be over.
 	sweepEvery = 15 * time.Second
 	// recordWait is how long a record waits for others that are being made.
 	recordWait = time.Minute
@@ -135,12 +137,14 @@ func New(o Options) (*Fetches, error) {
 
 // Run writes down what was counted and forgets what is over, until ctx ends.
 func (f *Fetches) Run(ctx context.Context) error {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
+	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	defer flush.Stop()
+	defer sweep.Stop()
 	for {
 		select {
-		case <-t.C:
+		case <-flush.C:
 			f.flush()
+		case <-sweep.C:
 			f.expire()
 			f.relieve()
 		case <-ctx.Done():

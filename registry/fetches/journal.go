@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -42,6 +43,9 @@ const (
 	frameHead   = 20
 	// buffered is how many extents are held in memory before they are written: 4 KiB.
 	buffered = 170
+	// heavy is how many sent bytes may wait in memory to be noted: what a crash
+	// forgets, somebody on a fast network has to fetch again.
+	heavy = 16 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -82,6 +86,7 @@ type fetch struct {
 	size   int64 // of the file, as far as it is good
 	stored int   // extents in it
 	wait   []extent
+	weight uint64 // bytes of those that wait
 	// from and to are the first and last second of those that wait.
 	from, to int64
 	last     *counted      // the last count
@@ -105,6 +110,9 @@ func create(dir string, sum [sha256.Size]byte, h header, now time.Time) (*fetch,
 	x := &fetch{sum: sum, head: h, name: filepath.Join(dir, hex.EncodeToString(sum[:])+suffix), used: now, loaded: true, size: int64(len(b))}
 	if err := os.WriteFile(x.name, b, 0o600); err != nil {
 		os.Remove(x.name)
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			return nil, fault.WithHint(fault.New(fault.NoSpace, "the disk of the gateway is full: no fetch can be counted"), "fetch without a receipt, or try again later")
+		}
 		return nil, fault.Mark(fault.Internal, err)
 	}
 	return x, nil
@@ -267,6 +275,7 @@ func (f *Fetches) add(x *fetch, e extent) {
 	}
 	now := f.o.Now()
 	x.used = now
+	x.weight += uint64(e.n)
 	if at := now.Unix(); len(x.wait) == 0 {
 		x.from, x.to = at, at
 	} else {
@@ -276,7 +285,7 @@ func (f *Fetches) add(x *fetch, e extent) {
 			return
 		}
 	}
-	if x.wait = append(x.wait, e); len(x.wait) == buffered {
+	if x.wait = append(x.wait, e); len(x.wait) == buffered || x.weight >= heavy {
 		f.write(x)
 	}
 }
@@ -288,7 +297,7 @@ func (f *Fetches) write(x *fetch) {
 		return
 	}
 	list := x.wait
-	x.wait = x.wait[:0]
+	x.wait, x.weight = x.wait[:0], 0
 	if err := f.load(x); err != nil {
 		f.log.Error("a fetch cannot be counted", "error", err)
 		return

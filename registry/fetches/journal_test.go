@@ -106,6 +106,26 @@ func TestRunsAreJoined(t *testing.T) {
 	}
 }
 
+// TestMuchIsWrittenSoon: what a crash forgets is little of a fast download.
+func TestMuchIsWrittenSoon(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	s := f.opened(t, "id", "tina")
+	sum := func(list []extent) (n uint64) {
+		for _, e := range list {
+			n += uint64(e.n)
+		}
+		return n
+	}
+	for i := range 100 {
+		s.Add(cjson.RawCID([]byte{byte(i)}), 0, 1<<20)
+		n, err := s.x.read()
+		if lost := uint64(i+1)<<20 - sum(n.extents); err != nil || lost > heavy {
+			t.Fatalf("after %d MiB a crash forgets %d, %v", i+1, lost, err)
+		}
+	}
+}
+
 // TestCutAnywhere: a file that a crash cut or spoilt at any byte still opens, says at
 // most what it said, and takes more.
 func TestCutAnywhere(t *testing.T) {

@@ -149,9 +149,16 @@ func (r *recording) begin(ctx context.Context, env *Env, api *client.Client, url
 		if *before != want {
 			return fault.WithHint(fault.New(fault.Conflict, "%s is that of another download", r.stateFile()), "remove it, or write the fetch record to another file")
 		}
-		r.state = want
-		r.fetch.Store(&r.state.Fetch)
-		return nil
+		// A fetch may be over by now. What was sent under it is then on no record; what
+		// is still to come shall be.
+		_, err := again(ctx, func(ctx context.Context) ([]byte, error) { return r.signed.FetchRecord(ctx, before.Fetch) })
+		if !errors.Is(err, fault.NotFound) {
+			r.state = want
+			r.fetch.Store(&r.state.Fetch)
+			return nil // what else there is to say, the end says
+		}
+		want.Fetch = ""
+		env.warn("the count that %s names is over: a new one begins, without what is here already", r.stateFile())
 	}
 	opened, err := again(ctx, func(ctx context.Context) (*wire.Fetch, error) { return r.signed.OpenFetch(ctx, f.statement, r.purpose) })
 	if errors.Is(err, fault.NotFound) {
@@ -202,7 +209,7 @@ func (r *recording) end(ctx context.Context, env *Env) (*fetchRecorded, error) {
 	b, err := again(ctx, func(ctx context.Context) ([]byte, error) { return r.signed.FetchRecord(ctx, r.state.Fetch) })
 	switch fault.Of(err) {
 	case "":
-	case fault.NotFound, fault.Conflict: // it will not get better
+	case fault.NotFound, fault.Conflict, fault.TooLarge: // it will not get better
 		os.Remove(r.stateFile())
 		return nil, fmt.Errorf("the data is here, without a fetch record: %w", err)
 	default:
