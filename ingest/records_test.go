@@ -238,13 +238,13 @@ func BenchmarkAddSketch(b *testing.B) {
 func TestRecordsMediaType(t *testing.T) {
 	dir := t.TempDir()
 	lines := "{\"text\":\"one\"}\n{\"text\":\"two\"}\n"
-	for name, text := range map[string]string{"a.json": lines, "b": lines, "c.json": `[{"text":"one"}]`, "d.json": `{"text":"one"}`, "e.tab": "x\ty\n1\t2\n"} {
+	for name, text := range map[string]string{"a.json": lines, "b": lines, "c.json": `[{"text":"one"}]`, "d.json": `{"text":"one"}`, "e.tab": "x\ty\n1\t2\n", "f.csv": "x\ty\n1\t2\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := add(t, newMemory(), dir, ingest.AddOptions{})
-	for i, want := range []string{"a.json application/x-ndjson", "b application/x-ndjson", "c.json application/json", "d.json application/json", "e.tab text/tab-separated-values"} {
+	for i, want := range []string{"a.json application/x-ndjson", "b application/x-ndjson", "c.json application/json", "d.json application/json", "e.tab text/tab-separated-values", "f.csv text/tab-separated-values"} {
 		if got := r.Files[i].Path + " " + r.Files[i].MediaType; got != want {
 			t.Errorf("file %d: %q, want %q", i, got, want)
 		}

@@ -21,7 +21,9 @@ func (x *run) csv(r io.Reader, f Format) error {
 	comma := '\t'
 	if f == CSV {
 		head, _ := in.Peek(HeadSize)
-		comma = separator(head)
+		if comma = separator(head); comma == '\t' {
+			x.r.Format = TSV // whatever it is called: readers of CSV find no column
+		}
 	}
 	row := &rowLimit{r: in}
 	c := csv.NewReader(row)

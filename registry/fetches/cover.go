@@ -42,10 +42,12 @@ func (c counted) coveragePpm() int64 {
 
 const (
 	// maxSteps bounds what a record costs: it is signed while others wait. A leaf is a
-	// step: 64 TiB in leaves of a MiB, or 8 million files, in less than a minute.
-	maxSteps = 1 << 26
-	// entrySteps are those of a path: its directory is read, and its file measured.
-	entrySteps = 8
+	// step: 8 TiB in leaves of a MiB. One whose length the index of blocks has to tell
+	// takes some 10 µs, so that all is done within the two minutes that a client waits.
+	maxSteps = 1 << 23
+	// entrySteps are those of a path beside its leaves: its directory is read, and its
+	// file measured.
+	entrySteps = 2
 )
 
 // errEndless says that a tree has too many paths or leaves. It is said again whenever

@@ -414,6 +414,66 @@ func TestTheLargestMakesRoom(t *testing.T) {
 	}
 }
 
+// TestEverythingAtOnce: fetches that are used, written, ended and opened at the same
+// time end without a lock or a race, and what is stored is what the files say.
+func TestEverythingAtOnce(t *testing.T) {
+	now := time.Now()
+	f := desk(t, &now)
+	var users, keeper sync.WaitGroup
+	stop := make(chan struct{})
+	keeper.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				f.flush()
+				f.expire()
+				f.relieve()
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	for i := range 4 {
+		users.Go(func() {
+			for j := range maxOfKey / 2 {
+				x, err := f.begin(sha256.Sum256([]byte{byte(i), byte(j)}), headOf("tina", now), now)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				s := Sent{f, x}
+				for k := range 300 {
+					s.put(2 * k)
+				}
+				if j%5 == 0 {
+					f.end(x)
+					s.put(1)
+				}
+			}
+		})
+	}
+	users.Wait()
+	close(stop)
+	keeper.Wait()
+	f.flush()
+	size := int64(0)
+	files, err := os.ReadDir(f.o.Dir)
+	if err != nil || len(files) != len(f.all) {
+		t.Fatalf("%d files of %d fetches, %v", len(files), len(f.all), err)
+	}
+	for _, e := range files {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	if got := f.stored.Load(); got != size {
+		t.Errorf("%d bytes are stored, the files have %d", got, size)
+	}
+}
+
 // FuzzJournal: any bytes are read up to where they are good, with bounded memory, and
 // what was read is what is there to be read again.
 func FuzzJournal(f *testing.F) {

@@ -375,3 +375,31 @@ func TestLoadersKnowTheFormat(t *testing.T) {
 		}
 	}
 }
+
+// TestLongPaths: a name has at most the 255 characters that mlcroissant takes, and
+// the path comes back whole.
+func TestLongPaths(t *testing.T) {
+	t.Parallel()
+	m, _ := manyFiles(1)
+	path := strings.Repeat("folder-of-ä/", 40) + "file.csv"
+	in := input(m, minimalTerms("CC0-1.0"))
+	in.Files = func(yield func(manifests.File, error) bool) {
+		yield(manifests.File{Path: path, CID: cjson.Link{Cid: cjson.RawCID(nil)}, SHA256: strings.Repeat("a", 64), MediaType: "text/csv", SchemaRef: "default"}, nil)
+	}
+	d := write(t, in)
+	var doc struct {
+		Distribution, RecordSet []struct{ Name string }
+	}
+	if err := json.Unmarshal(d.Bytes, &doc); err != nil || len(doc.Distribution) != 1 || len(doc.RecordSet) != 1 {
+		t.Fatalf("%+v, %v", doc, err)
+	}
+	for _, name := range []string{doc.Distribution[0].Name, doc.RecordSet[0].Name} {
+		if n := len([]rune(name)); n != 255 || !strings.HasSuffix(path, name) {
+			t.Errorf("the name has %d characters: %s", n, name)
+		}
+	}
+	f, err := croissant.Read(d.Bytes)
+	if err != nil || len(f.Manifest.Files) != 1 || f.Manifest.Files[0].Path != path {
+		t.Errorf("%+v, %v", f, err)
+	}
+}

@@ -153,14 +153,29 @@ func (w *writer) fileObject(f manifests.File) obj {
 		url = strings.TrimSuffix(w.URL(w.M.Data.Root.Cid, ""), "/") // the data is this file, of one block or of many
 	}
 	o := obj{
-		"@type": "cr:FileObject", "@id": fileID(f.Path), "name": f.Path, "contentUrl": url,
+		"@type": "cr:FileObject", "@id": fileID(f.Path), "name": label(f.Path), "contentUrl": url,
 		"contentSize": strconv.FormatInt(f.Size, 10) + " B", "encodingFormat": encodings(f.MediaType, f.Path), "sha256": f.SHA256,
 		"cairn:cid": ref(ipfs(f.CID.Cid)),
+	}
+	if o["name"] != f.Path {
+		o["cairn:path"] = f.Path
 	}
 	describe(o, f)
 	put(o, "cairn:compression", f.Compression)
 	put(o, "cairn:swhid", f.SWHID)
 	return o
+}
+
+// maxLabel is how many characters of a name mlcroissant takes.
+const maxLabel = 255
+
+// label returns the end of a name that is longer than that: the name of the
+// file, and what of its folders there is room for.
+func label(name string) string {
+	if r := []rune(name); len(r) > maxLabel {
+		return string(r[len(r)-maxLabel:])
+	}
+	return name
 }
 
 // describe writes what the records of files have in common.
@@ -315,7 +330,7 @@ func (w *writer) fileSets(list []*group, all bool) (dist, records []obj) {
 		id := fmt.Sprintf("sets/%d", i+1)
 		includes, excludes := x.includes()
 		o := obj{
-			"@type": "cr:FileSet", "@id": id, "name": strings.Join(includes, ", "), "containedIn": ref(rootID), "includes": includes,
+			"@type": "cr:FileSet", "@id": id, "name": label(strings.Join(includes, ", ")), "containedIn": ref(rootID), "includes": includes,
 			"encodingFormat": octets, "cairn:files": x.files,
 		}
 		if excludes != nil {

@@ -298,6 +298,9 @@ func (r *reader) distribution() {
 // the last part of where it lies.
 func (r *reader) path(f node) string {
 	p := f.text("name")
+	if full := f.text("cairn:path"); full != "" {
+		p = full
+	}
 	if !r.has(ours) {
 		p = f.text("contentUrl")
 		if u, err := url.Parse(p); err == nil && u.Scheme != "" {

@@ -61,7 +61,7 @@ func dataType(t string) (name string, all bool) {
 
 // recordSet describes the records of a file, or of files that are alike.
 func recordSet(id, name string, s manifests.RecordSchema, f manifests.File, source obj) obj {
-	r := obj{"@type": "cr:RecordSet", "@id": id, "name": name}
+	r := obj{"@type": "cr:RecordSet", "@id": id, "name": label(name)}
 	describe(r, f)
 	var fields []obj
 	for _, d := range s.Fields {
