@@ -27,6 +27,9 @@ type Model struct {
 
 	// Usages are the usage/v1 statements of the runs that made the model, sorted.
 	Usages []cjson.CID `json:"usages,omitempty"`
+	// Sources are what the model comes from beside the inputs of its runs, or without
+	// runs on record: what it was trained on, the model that it was made of.
+	Sources []Source `json:"sources,omitempty"`
 
 	// Edges, SelfWeight and EdgeTotal are as in a [Contribution].
 	Edges      []Edge `json:"edges,omitempty"`
@@ -92,9 +95,12 @@ func (m *Model) validate(p *field.Problems) {
 	validateMediaTypes(p, "predicate.model.mediaTypes", m.Model.MediaTypes)
 	p.Add(field.DocumentCID(m.Terms), "predicate.terms")
 	validateShares(p, "predicate.contributors", m.Contributors, m.Total, MaxContributors)
-	if n := len(m.Edges) + len(m.Usages); n > MaxReferences {
-		p.Add(fmt.Sprintf("edges and usages together may be %d, are %d", MaxReferences, n), "predicate.usages")
+	if n := len(m.Edges) + len(m.Usages) + len(m.Sources); n > MaxReferences {
+		p.Add(fmt.Sprintf("edges, usages and sources together may be %d, are %d", MaxReferences, n), "predicate.usages")
 	} else {
+		for i, s := range m.Sources {
+			s.validate(p, i)
+		}
 		validateStatements(p, "predicate.usages", m.Usages, MaxReferences)
 		validateEdges(p, m.Edges, m.SelfWeight, m.EdgeTotal, m.Attribution)
 	}

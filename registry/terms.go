@@ -181,6 +181,9 @@ func (r *Registry) admitSources(ctx context.Context, blocks unixfs.Blocks, s *ma
 		}
 	case *manifests.Model:
 		child.Publisher, child.Terms, child.Usages = p.Publisher, p.Terms, p.Usages
+		for _, x := range p.Sources {
+			child.Sources = append(child.Sources, index.Source{Rel: string(x.Rel), Statement: x.Statement})
+		}
 		for _, e := range p.Edges {
 			child.Sources = append(child.Sources, trainedOn(e.Statement))
 		}

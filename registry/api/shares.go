@@ -106,7 +106,7 @@ func wireNode(s *index.Snapshot, d index.Dataset) (wire.Node, error) {
 		Publisher: d.Publisher, Name: d.Name, Version: d.Version, Terms: d.Terms,
 		Contributors: w.Contributors, Total: d.Total, Edges: w.Edges, SelfWeight: d.SelfWeight, EdgeTotal: d.EdgeTotal,
 		Supersedes: d.Supersedes, Agreement: d.Agreement, Attribution: d.Attribution, Rules: d.Rules,
-		Depth: n.Depth, Artifact: d.Artifact, Usages: d.Usages,
+		Depth: n.Depth, Artifact: d.Artifact, Usages: d.Usages, Sources: w.Sources,
 	}
 	for _, f := range n.Floors {
 		out.Floors = append(out.Floors, wire.Floor(f))

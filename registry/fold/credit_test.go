@@ -124,8 +124,22 @@ func (s *scenario) credit() {
 	m = s.Model("lab", "net", "1.0.0")
 	m.Usages = foldtest.Sorted(run)
 	s.predicate(code(fold.Underpaid), m, "lab")
+	// What a model names without a run counts as what a run read.
+	for _, rel := range []manifests.Rel{manifests.TrainedOn, manifests.DerivedFrom} {
+		m = s.Model("lab", "bare", "1.0.0")
+		m.Sources = []manifests.Source{{Rel: rel, Statement: cjson.CID{Cid: nothing}}}
+		s.predicate(code(fold.Reference), m, "lab")
+		m = s.Model("lab", "bare", "1.0.0")
+		m.Sources = []manifests.Source{{Rel: rel, Statement: cjson.CID{Cid: run}}}
+		s.predicate(code(fold.Reference), m, "lab") // which is no version
+		m = s.Model("lab", "bare", "1.0.0")
+		m.Sources = []manifests.Source{{Rel: rel, Statement: cjson.CID{Cid: b1}}}
+		s.predicate(code(fold.Underpaid), m, "lab")
+	}
 	m = s.Model("lab", "net", "1.0.0")
 	m.Usages = foldtest.Sorted(run)
+	m.Sources = []manifests.Source{{Rel: manifests.TrainedOn, Statement: cjson.CID{Cid: b1}}, {Rel: manifests.DerivedFrom, URL: "https://models.example/base"},
+		{Rel: manifests.TrainedOn, CID: cjson.CID{Cid: foldtest.RawCID("data elsewhere")}}}
 	m.Contributors, m.Total = foldtest.Shares("lab", 3, "mia", 1)
 	foldtest.SetEdges(&m.Edges, &m.SelfWeight, &m.EdgeTotal, map[cid.Cid]int{b1: 50_000, d1: 10_000})
 	m1 := s.made(ok, m, "lab")

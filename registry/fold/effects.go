@@ -129,6 +129,7 @@ type AddModel struct {
 	Node
 	Artifact cjson.CID   `json:"artifact,omitzero"`
 	Usages   []cjson.CID `json:"usages,omitempty"`
+	Sources  []Source    `json:"sources,omitempty"`
 }
 
 // A Share is one contributor's integer weight.

@@ -55,33 +55,41 @@ func (b *nodeBody) signers() []sign.KeyID {
 // version judges a contribution/v1.
 func (j *judge) version(p *manifests.Contribution) ([]Effect, Code, error) {
 	b := contributionBody(p)
-	var sources []cid.Cid
-	for _, s := range p.Sources {
-		if s.Statement.Defined() {
-			sources = append(sources, s.Statement.Cid)
-		}
-	}
-	n, code, err := j.node(&b, sources, func() ([]NodeState, []cid.Cid, Code, error) { return j.derivedFrom(p) })
+	n, code, err := j.node(&b, registered(p.Sources), func() ([]NodeState, []cid.Cid, Code, error) { return j.derivedFrom(p) })
 	if code != "" || err != nil {
 		return nil, code, err
 	}
-	a := AddVersion{Node: n, Root: j.entry.Leaf.Subj[0], Manifest: p.Dataset.Manifest}
-	for _, s := range p.Sources {
-		if s.URL == "" {
-			a.Sources = append(a.Sources, Source{Rel: string(s.Rel), Statement: s.Statement, CID: s.CID})
+	return []Effect{AddVersion{Node: n, Root: j.entry.Leaf.Subj[0], Manifest: p.Dataset.Manifest, Sources: contents(p.Sources)}}, "", nil
+}
+
+// registered are the sources that are statements of this log.
+func registered(list []manifests.Source) (out []cid.Cid) {
+	for _, s := range list {
+		if s.Statement.Defined() {
+			out = append(out, s.Statement.Cid)
 		}
 	}
-	return []Effect{a}, "", nil
+	return out
+}
+
+// contents are the sources without those that are only text.
+func contents(list []manifests.Source) (out []Source) {
+	for _, s := range list {
+		if s.URL == "" {
+			out = append(out, Source{Rel: string(s.Rel), Statement: s.Statement, CID: s.CID})
+		}
+	}
+	return out
 }
 
 // model judges a model/v1.
 func (j *judge) model(p *manifests.Model) ([]Effect, Code, error) {
 	b := modelBody(p)
-	n, code, err := j.node(&b, nil, func() ([]NodeState, []cid.Cid, Code, error) { return j.trainedOn(p) })
+	n, code, err := j.node(&b, registered(p.Sources), func() ([]NodeState, []cid.Cid, Code, error) { return j.trainedOn(p) })
 	if code != "" || err != nil {
 		return nil, code, err
 	}
-	return []Effect{AddModel{Node: n, Artifact: p.Model.Artifact, Usages: p.Usages}}, "", nil
+	return []Effect{AddModel{Node: n, Artifact: p.Model.Artifact, Usages: p.Usages, Sources: contents(p.Sources)}}, "", nil
 }
 
 // node judges what contributions and models have in common. owed returns the
@@ -273,7 +281,12 @@ func (j *judge) accepted(c cid.Cid, kinds ...manifests.Kind) (bool, error) {
 // derivedFrom returns the sources of a contribution that ask derived versions
 // for an edge.
 func (j *judge) derivedFrom(p *manifests.Contribution) (nodes []NodeState, names []cid.Cid, code Code, err error) {
-	for _, s := range p.Sources {
+	return j.asking(p.Sources, manifests.KindContribution)
+}
+
+// asking returns the sources of a node of the given kind that ask for an edge.
+func (j *judge) asking(sources []manifests.Source, child manifests.Kind) (nodes []NodeState, names []cid.Cid, code Code, err error) {
+	for _, s := range sources {
 		if !s.Statement.Defined() || s.Rel == manifests.Obsoletes || s.Rel == manifests.DeduplicatedAgainst {
 			continue // nothing was copied
 		}
@@ -281,16 +294,23 @@ func (j *judge) derivedFrom(p *manifests.Contribution) (nodes []NodeState, names
 		if err != nil || !ok {
 			return nil, nil, Reference, err
 		}
-		if asksOf(n, manifests.KindContribution) != nil && !slices.Contains(names, s.Statement.Cid) {
+		if asksOf(n, child) != nil && !slices.Contains(names, s.Statement.Cid) {
 			nodes, names = append(nodes, n), append(names, s.Statement.Cid)
 		}
 	}
 	return nodes, names, "", nil
 }
 
-// trainedOn returns the inputs of a model's runs that ask for an edge.
+// trainedOn returns the sources of a model and the inputs of its runs that ask for
+// an edge.
 func (j *judge) trainedOn(p *manifests.Model) (nodes []NodeState, names []cid.Cid, code Code, err error) {
+	if nodes, names, code, err = j.asking(p.Sources, manifests.KindModel); code != "" || err != nil {
+		return nil, nil, code, err
+	}
 	seen, read := make(map[cid.Cid]bool), 0
+	for _, c := range names {
+		seen[c] = true
+	}
 	for _, c := range p.Usages {
 		u, ok, err := j.Usage(c.Cid)
 		if err != nil || !ok {

@@ -21,7 +21,7 @@ import (
 // there once, and everything below what is withdrawn is marked.
 func TestLineageIsTheEffects(t *testing.T) {
 	nodes, links, marked := 0, 0, 0
-	for seed := range uint64(6) {
+	for seed := range uint64(8) {
 		entries := history(100+seed, 250)
 		x, s := inMemory(t), fold.NewState(foldtest.Origin)
 		apply(t, x, s, entries)
@@ -60,6 +60,9 @@ func TestLineageIsTheEffects(t *testing.T) {
 					at[e.Statement.Cid] = uint64(i)
 					for _, u := range e.Usages {
 						join(e.Statement.Cid, u.Cid)
+					}
+					for _, src := range e.Sources {
+						join(e.Statement.Cid, src.Statement.Cid)
 					}
 				case fold.AddUsage:
 					at[e.Statement.Cid] = uint64(i)

@@ -55,7 +55,7 @@ type datasetRow struct {
 	fold.Node
 	Root       cjson.CID     `json:"root"`              // of a model: what the subject names
 	Manifest   cjson.CID     `json:"manifest,omitzero"` // of a dataset
-	Sources    []fold.Source `json:"sources,omitempty"` // of a dataset
+	Sources    []fold.Source `json:"sources,omitempty"`
 	Artifact   cjson.CID     `json:"artifact,omitzero"` // of a model
 	Usages     []cjson.CID   `json:"usages,omitempty"`  // of a model
 	Envelope   cjson.CID     `json:"envelope"`
@@ -72,7 +72,7 @@ type datasetRow struct {
 // effect returns the effect that made the version.
 func (d *datasetRow) effect() fold.Effect {
 	if d.Kind == kindModel {
-		return fold.AddModel{Node: d.Node, Artifact: d.Artifact, Usages: d.Usages}
+		return fold.AddModel{Node: d.Node, Artifact: d.Artifact, Usages: d.Usages, Sources: d.Sources}
 	}
 	return fold.AddVersion{Node: d.Node, Root: d.Root, Manifest: d.Manifest, Sources: d.Sources}
 }

@@ -61,7 +61,7 @@ func (w *rowWriter) effect(effect fold.Effect) error {
 	case fold.AddVersion:
 		return w.version(datasetRow{Kind: kindContribution, Node: e.Node, Root: e.Root, Manifest: e.Manifest, Sources: e.Sources})
 	case fold.AddModel:
-		return w.version(datasetRow{Kind: kindModel, Node: e.Node, Root: w.entry.Leaf.Subj[0], Artifact: e.Artifact, Usages: e.Usages})
+		return w.version(datasetRow{Kind: kindModel, Node: e.Node, Root: w.entry.Leaf.Subj[0], Artifact: e.Artifact, Usages: e.Usages, Sources: e.Sources})
 	case fold.AddSigners:
 		for _, id := range e.Signers {
 			w.put(encode(w.index), tSigner, e.Statement.String(), string(id))
@@ -146,6 +146,7 @@ func (w *rowWriter) version(d datasetRow) error {
 	if body, ok := predicate[*manifests.Model](w.entry); ok {
 		d.IssuedAt = body.IssuedAt
 		d.Title, d.MediaTypes = body.Model.Title, body.Model.MediaTypes
+		d.Declared = declared(body.Sources, len(d.Sources))
 	}
 	if body, ok := predicate[*manifests.Contribution](w.entry); ok {
 		d.IssuedAt = body.IssuedAt
@@ -155,10 +156,10 @@ func (w *rowWriter) version(d datasetRow) error {
 		add(termKeyword, keywordTerms(d.Keywords)...)
 		add(termLicense, licenseTerms(d.License)...)
 		d.Declared = declared(body.Sources, len(d.Sources))
-		for _, s := range d.Declared {
-			if s.URL != "" {
-				add(termSource, s.URL)
-			}
+	}
+	for _, s := range d.Declared {
+		if s.URL != "" {
+			add(termSource, s.URL)
 		}
 	}
 	w.put(encode(d), tDataset, w.index)

@@ -54,6 +54,9 @@ type Node struct {
 	// Artifact and Usages are a model's.
 	Artifact cjson.CID   `json:"artifact,omitzero"`
 	Usages   []cjson.CID `json:"usages,omitempty"`
+	// Sources are what it names beside that: all of a dataset's, and of a model what
+	// its runs do not say.
+	Sources []Source `json:"sources,omitempty"`
 }
 
 // Floor is an ancestor that set a floor, and how much of a version's revenue

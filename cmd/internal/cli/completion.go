@@ -66,7 +66,7 @@ var flagWords = map[string]map[string][]string{
 }
 
 // refFlags are flags that name a version, whatever the command.
-var refFlags = []string{"of", "about", "statement", "subject", "trained-on"}
+var refFlags = []string{"of", "about", "statement", "subject", "trained-on", "base"}
 
 // completions gives every command below root what it completes.
 func (env *Env) completions(root *cobra.Command) {

@@ -41,6 +41,7 @@ type modelOptions struct {
 	version   string
 	title     string
 	trainedOn []string
+	bases     []string
 	usages    []string
 }
 
@@ -54,15 +55,20 @@ of datasets. The artifact is the CID of files that are registered or stored
 somewhere, or one local file, of which only the SHA-256 is recorded; without one
 the statement is about the name alone.
 
-Of the model's revenue a part flows on to what it was trained on: --trained-on
-REF=ppm, in parts per million. --trained-on REF, and the inputs of the runs named
-with --usage, get the smallest edge that the terms of each ask, and add says so.
+--trained-on names what it was trained on, --base the model that it was made of: a
+REF, or a URL or CID that this registry does not know. --usage names the record of a
+run instead, which says how much of what was read ("cairn use record").
+
+Of the model's revenue a part flows on to these: REF=ppm, in parts per million. A
+REF alone, and the inputs of the runs, get the smallest edge that the terms of each
+ask, and add says so.
 
 A next version credits those of the version before, unless --contributor names
 others; whoever then has less must sign it too.`,
 		Example: `  cairn model add weather-lm --license Apache-2.0 --artifact model.safetensors \
     --trained-on seattle-weather=50000 --trained-on ana/labels
-  cairn model add weather-lm --license Apache-2.0 --usage bafkrei… --version 2.0.0`,
+  cairn model add weather-lm --license Apache-2.0 --usage bafkrei… --version 2.0.0
+  cairn model add weather-chat --license Apache-2.0 --base weather-lm --trained-on https://data.example/chats`,
 		Args: exactly(1, "one NAME"),
 		RunE: func(c *cobra.Command, args []string) error { return runModelAdd(c.Context(), env, &o, args[0]) },
 	}
@@ -72,7 +78,8 @@ others; whoever then has less must sign it too.`,
 	f.StringVar(&o.artifact, "artifact", "", "the model's `file`, or the CID of its files")
 	f.StringVar(&o.version, "version", "", "semantic `version` (default: 1.0.0, then the next MAJOR)")
 	f.StringVar(&o.title, "title", "", "one `line` for people")
-	f.StringArrayVar(&o.trainedOn, "trained-on", nil, "`REF` or REF=ppm: what it was trained on, and the part of the revenue that flows there (repeatable)")
+	f.StringArrayVar(&o.trainedOn, "trained-on", nil, "`REF` or REF=ppm, URL, CID: what it was trained on, and the part of the revenue that flows there (repeatable)")
+	f.StringArrayVar(&o.bases, "base", nil, "`REF` or REF=ppm, URL, CID: the model that it was made of, and the part of the revenue that flows there (repeatable)")
 	f.StringArrayVar(&o.usages, "usage", nil, "`CID` of the usage/v1 of a run that made it (repeatable)")
 	o.issue.register(c)
 	return c
@@ -200,24 +207,62 @@ func succeed(ctx context.Context, api *client.Client, m *manifests.Model) (*wire
 	return head, nil
 }
 
-// modelEdges works out the edges to what a model was trained on.
-func (env *Env) modelEdges(ctx context.Context, api *client.Client, o *modelOptions, m *manifests.Model) error {
-	g := env.edging(api, manifests.KindModel, m.Publisher, m.Model.Name)
+// A madeFrom is a flag that names what a model comes from.
+type madeFrom struct {
+	flag  string
+	rel   manifests.Rel
+	texts []string
+}
+
+// sources reads what a model comes from: each is named in the statement, and those
+// with a part of the revenue are told to g.
+func (env *Env) sources(ctx context.Context, api *client.Client, g *edging, from madeFrom) (out []manifests.Source, err error) {
 	var weighted []string
-	var parents []cid.Cid
-	for _, text := range o.trainedOn {
-		if strings.Contains(text, "=") {
-			weighted = append(weighted, text)
+	for _, text := range from.texts {
+		s := manifests.Source{Rel: from.rel}
+		if strings.Contains(text, "://") {
+			s.URL = text
+			out = append(out, s)
 			continue
 		}
-		n, err := env.node(ctx, api, text)
-		if err != nil {
-			return fmt.Errorf("--trained-on: %w", err)
+		ref, _, part := strings.Cut(text, "=")
+		id, notCID := cjson.ParseCID(ref)
+		switch n, err := env.node(ctx, api, ref); {
+		case errors.Is(err, fault.NotFound) && notCID == nil && !part:
+			s.CID = cjson.CID{Cid: cjson.V1(id)}
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", from.flag, err)
+		default:
+			s.Statement = n.Statement
 		}
-		parents = append(parents, n.Statement.Cid)
+		out = append(out, s)
+		if part {
+			weighted = append(weighted, text)
+		}
 	}
-	if err := g.give(ctx, "--trained-on", weighted); err != nil {
-		return err
+	return out, g.give(ctx, from.flag, weighted)
+}
+
+// modelEdges says what a model comes from, and works out the edges to that.
+func (env *Env) modelEdges(ctx context.Context, api *client.Client, o *modelOptions, m *manifests.Model) error {
+	g := env.edging(api, manifests.KindModel, m.Publisher, m.Model.Name)
+	for _, from := range []madeFrom{{"--trained-on", manifests.TrainedOn, o.trainedOn}, {"--base", manifests.DerivedFrom, o.bases}} {
+		list, err := env.sources(ctx, api, g, from)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			if slices.Contains(m.Sources, s) {
+				return fault.New(fault.Invalid, "%s names %s twice", from.flag, target(wire.Source{Statement: s.Statement, CID: s.CID, URL: s.URL}))
+			}
+			m.Sources = append(m.Sources, s)
+		}
+	}
+	var parents []cid.Cid
+	for _, s := range m.Sources {
+		if s.Statement.Defined() {
+			parents = append(parents, s.Statement.Cid)
+		}
 	}
 	var err error
 	if m.Usages, err = cids("--usage", o.usages); err != nil {
@@ -304,6 +349,9 @@ func describeModel(w io.Writer, n shownModel) {
 	printShares(w, n.Contributors, n.Total)
 	for _, e := range n.Edges {
 		fmt.Fprintf(w, "flows      %s of %s to %s\n", e.Weight, n.EdgeTotal, e.Statement)
+	}
+	for _, s := range n.Sources {
+		fmt.Fprintf(w, "source     %s %s\n", s.Rel, target(s))
 	}
 	for _, u := range n.Usages {
 		fmt.Fprintf(w, "run        %s\n", u)

@@ -222,9 +222,22 @@ func (env *Env) mixture(ctx context.Context, api *client.Client, refs []string, 
 	})
 }
 
-// versionOf reads what a version is and what it names: a dataset by its statement,
-// a model, which has no list of sources, by its edges and what its runs read. What
-// the registry offers no more is withdrawn.
+// declared are the sources of a version as terms take them.
+func declared(list []wire.Source) (out []terms.Declared) {
+	for _, s := range list {
+		x := terms.Declared{Rel: s.Rel}
+		if s.Statement.Defined() {
+			x.Statement = s.Statement.String()
+		} else {
+			x.Other = target(s)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// versionOf reads what a version is and what it names: its sources and edges and,
+// of a model, what its runs read. What the registry offers no more is withdrawn.
 func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Version, error) {
 	c, err := cjson.ParseCID(id)
 	if err != nil {
@@ -243,15 +256,7 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 		for _, x := range d.Contributors {
 			v.Makers = append(v.Makers, string(x.ID))
 		}
-		for _, s := range d.Sources {
-			x := terms.Declared{Rel: s.Rel}
-			if s.Statement.Defined() {
-				x.Statement = s.Statement.String()
-			} else {
-				x.Other = target(s)
-			}
-			sources = append(sources, x)
-		}
+		sources = declared(d.Sources)
 	} else {
 		n, err := api.Node(ctx, c)
 		if err != nil {
@@ -266,6 +271,7 @@ func versionOf(ctx context.Context, api *client.Client, id string) (*terms.Versi
 			return nil, err
 		}
 		v.Withdrawn = w.Gone != nil
+		sources = declared(n.Sources)
 		for _, run := range n.Usages {
 			inputs, err := inputsOf(ctx, api, run.Cid)
 			if errors.Is(err, fault.Gone) {

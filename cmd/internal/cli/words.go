@@ -8,6 +8,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry/wire"
 )
 
 // words tells in plain words what a statement says, a line each: whoever signs
@@ -22,6 +23,9 @@ func words(s *manifests.Statement) []string {
 	case *manifests.Model:
 		w.add("%s publishes the model %s@%s", p.Publisher, p.Model.Name, p.Model.Version)
 		w.list("it was made in the run %s", p.Usages)
+		for _, s := range p.Sources {
+			w.add("it is %s %s", map[bool]string{true: "trained on", false: "made from"}[s.Rel == manifests.TrainedOn], target(wire.Source{Statement: s.Statement, CID: s.CID, URL: s.URL}))
+		}
 		w.node(p.Contributors, p.Total, p.Edges, p.SelfWeight, p.EdgeTotal, p.Rules)
 	case *manifests.Agreement:
 		w.add("from %s on, the shares of the work %s are", p.EffectivePeriod, p.Work)

@@ -183,6 +183,9 @@ func (g *generator) model() Body {
 	if len(g.usages) > 0 && g.one(2) {
 		m.Usages = Sorted(pick(g, g.usages, RawCID("nothing")))
 	}
+	if g.one(5) {
+		m.Sources = []manifests.Source{{Rel: manifests.TrainedOn, Statement: cjson.CID{Cid: g.reference()}}, {Rel: manifests.DerivedFrom, URL: "https://models.example/base"}}
+	}
 	if !g.one(3) {
 		SetEdges(&m.Edges, &m.SelfWeight, &m.EdgeTotal, map[cid.Cid]int{g.reference(): 200_000, g.reference(): 100_000})
 	}
