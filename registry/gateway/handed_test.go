@@ -120,3 +120,35 @@ func TestACutLineCountsWhatWentThrough(t *testing.T) {
 		})
 	}
 }
+
+// TestFetchesOverHTTP2: streams count as connections do.
+func TestFetchesOverHTTP2(t *testing.T) {
+	h := newHome(t)
+	h.listGateway("gateway")
+	r := h.add(files{"big.bin": noise(3, 3<<20), "small.txt": "hello"})
+	statement := h.register("ana", "words", "1.0.0", r, &terms.Terms{})
+	c := h.counts(t, t.TempDir())
+	s := httptest.NewUnstartedServer(c.g.Public(true))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	fetch := c.open("tina", statement).Fetch
+	for _, path := range []string{"/big.bin", "/small.txt", "?format=car"} {
+		req, err := http.NewRequest("GET", s.URL+"/ipfs/"+r.Root.String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(wire.FetchHeader, fetch)
+		resp, err := s.Client().Do(req)
+		if err != nil || resp.ProtoMajor != 2 {
+			t.Fatalf("%s: %v, %v", path, resp, err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		resp.Body.Close()
+	}
+	if f := c.record("tina", fetch); f.CoveragePpm != 1_000_000 || f.Bytes != 2*(3<<20+5) {
+		t.Errorf("%d ppm, %d bytes", f.CoveragePpm, f.Bytes)
+	}
+}
