@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package twin
+
+var fast = false
+
+func blocks2(a, b *state, p, q *byte, n int) { panic("twin: no such instructions") }
