@@ -2,14 +2,15 @@ package ingest
 
 import (
 	"context"
-	"crypto/sha256"
 	"io"
 	"os"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/cairn-registry/cairn/ingest/records"
 	"github.com/cairn-registry/cairn/ingest/source"
 	"github.com/cairn-registry/cairn/manifests/credit/attribution"
+	"github.com/cairn-registry/cairn/manifests/twin"
 )
 
 // A lane takes the bytes of large files beside assemble, in order, one chunk
@@ -53,26 +54,34 @@ func (l *lane) do(fn func()) {
 
 func (l *lane) close() { close(l.in) }
 
+// twinProcs is up to how many processors the hashes of a file and its blocks are
+// computed in one go. That takes less of them, but is one after another: with
+// more processors the blocks are hashed beside, and the file is done sooner.
+const twinProcs = 2
+
 // lanes are what is computed of a file's bytes beside its blocks: the SHA-256 of
 // the whole, its fingerprint, and its records. Files that are one chunk do it in
 // their worker instead. It belongs to assemble.
 type lanes struct {
 	o     *AddOptions
-	whole *lane // nil with NoFileHash
+	twin  bool  // the hash of a file is computed with those of its blocks
+	whole *lane // nil with twin, and with NoFileHash
 	marks *lane // nil with NoSketch
 	feed  *feed // of the file at hand; nil when it has no records
 
-	sum     interface{ io.Writer } // owned by whole
-	chunker *attribution.Chunker   // owned by marks, as is spool until finish
+	sum     *twin.Stream         // owned by whole, or between begin and finish by hash
+	chunker *attribution.Chunker // owned by marks, as is spool until finish
 	spool   spool
 }
 
 func newLanes(o *AddOptions, dir string) *lanes {
-	l := &lanes{o: o, spool: spool{dir: dir}}
-	if !o.NoFileHash {
-		h := sha256.New()
-		l.sum = h
-		l.whole = newLane(func(p []byte) { h.Write(p) })
+	l := &lanes{o: o, spool: spool{dir: dir}, sum: twin.NewStream()}
+	switch {
+	case o.NoFileHash:
+	case twin.Fast() && runtime.GOMAXPROCS(0) <= twinProcs:
+		l.twin = true
+	default:
+		l.whole = newLane(func(p []byte) { l.sum.Write(p) })
 	}
 	if !o.NoSketch {
 		l.chunker = attribution.NewFingerprinter(func(c attribution.Chunk) error {
@@ -99,7 +108,9 @@ func (l *lanes) close() {
 func (l *lanes) begin(ctx context.Context, it *source.Item, f *os.File, size int64) {
 	l.drop()
 	if l.whole != nil {
-		l.whole.do(func() { l.sum.(interface{ Reset() }).Reset() })
+		l.whole.do(l.sum.Reset)
+	} else {
+		l.sum.Reset()
 	}
 	if l.o.NoSketch {
 		return
@@ -129,6 +140,35 @@ func (l *lanes) begin(ctx context.Context, it *source.Item, f *os.File, size int
 		}()
 	}
 	l.feed = x
+}
+
+// hash computes the digest of a chunk of the file at hand, the next, and takes it
+// into the hash of the file.
+func (l *lanes) hash(c *chunk) { c.digest = l.sum.WriteSum(c.data, c.buf) }
+
+// hashAhead hashes the chunks that come in, and hands them on. It ends with in,
+// or with ctx, and then closes what it returns.
+func (l *lanes) hashAhead(ctx context.Context, in <-chan *chunk) <-chan *chunk {
+	out := make(chan *chunk, inFlight>>20)
+	go func() {
+		defer close(out)
+		for c := range in {
+			select {
+			case <-c.ready:
+			case <-ctx.Done():
+				return
+			}
+			if c.err == nil {
+				l.hash(c)
+			}
+			select {
+			case out <- c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // add lends the lanes a chunk, whose memory is given back by done once all of
@@ -163,7 +203,9 @@ func (l *lanes) add(data []byte, done func()) bool {
 func (l *lanes) finish(e *cached) error {
 	var err error
 	if l.whole != nil {
-		l.whole.do(func() { l.sum.(interface{ Sum([]byte) []byte }).Sum(e.sha256[:0]) })
+		l.whole.do(func() { e.sha256 = l.sum.Sum() })
+	} else if l.twin {
+		e.sha256 = l.sum.Sum()
 	}
 	if l.marks != nil {
 		l.marks.do(func() {

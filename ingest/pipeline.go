@@ -280,7 +280,7 @@ func (a *adder) done(c *chunk) {
 	a.sem.Release(c.cost)
 }
 
-// readChunk reads and hashes one chunk, in a worker.
+// readChunk reads one chunk, and hashes it unless the lanes do, in a worker.
 func (a *adder) readChunk(c *chunk) {
 	defer close(c.ready)
 	switch {
@@ -299,6 +299,9 @@ func (a *adder) readChunk(c *chunk) {
 	}
 	if c.err != nil {
 		return
+	}
+	if c.item == nil && a.lanes.twin {
+		return // hashed in order
 	}
 	c.digest = sha256.Sum256(c.buf)
 	if c.item != nil {
@@ -487,7 +490,15 @@ func (a *adder) takeChunks(ctx context.Context, s *step) (*cached, error) {
 	// Nothing may read the file any more when it is closed, nor when it is read again.
 	defer a.lanes.drop()
 	a.file.Reset()
-	for c := range s.chunks {
+	chunks := (<-chan *chunk)(s.chunks)
+	if s.file != nil && a.lanes.twin {
+		chunks = a.lanes.hashAhead(ctx, chunks)
+		defer func() {
+			for range chunks { // when it is closed nothing touches the hash any more
+			}
+		}()
+	}
+	for c := range chunks {
 		select {
 		case <-c.ready:
 		case <-ctx.Done():
@@ -591,6 +602,9 @@ func (a *adder) readAgain(ctx context.Context, it *source.Item) (*cached, error)
 		a.readChunk(c)
 		if c.err != nil {
 			return nil, c.err
+		}
+		if a.lanes.twin {
+			a.lanes.hash(c)
 		}
 		if err := a.leaf(ctx, c, false, e); err != nil {
 			return nil, err
