@@ -86,13 +86,14 @@ type opened struct {
 
 // A chunk is one leaf on its way.
 type chunk struct {
-	file *opened      // with off and n: to be read here
-	item *source.Item // or: a whole small file, to be opened here
-	off  int64
-	n    int
-	data []byte // bytes of the file; within buf
-	buf  []byte // the whole leaf block
-	cost int64
+	file  *opened      // with off and n: to be read here
+	item  *source.Item // or: a whole small file, to be opened here
+	off   int64
+	n     int
+	data  []byte // bytes of the file; within buf
+	buf   []byte // the whole leaf block
+	hints []byte // of data, for the fingerprint; nil where nobody has looked
+	cost  int64
 
 	digest [32]byte
 	stat   source.Stat // of a small file, when it was read
@@ -276,7 +277,13 @@ func (a *adder) done(c *chunk) {
 		default:
 		}
 	}
-	c.buf, c.data = nil, nil
+	if c.hints != nil {
+		select {
+		case a.lanes.hints <- c.hints:
+		default:
+		}
+	}
+	c.buf, c.data, c.hints = nil, nil, nil
 	a.sem.Release(c.cost)
 }
 
@@ -548,7 +555,7 @@ func (a *adder) leaf(ctx context.Context, c *chunk, single bool, e *cached) erro
 	case single && !a.o.NoFileHash:
 		e.sha256 = sha256.Sum256(c.data)
 	case !single:
-		c.lent = a.lanes.add(c.data, func() { a.done(c) })
+		c.lent = a.lanes.add(c, func() { a.done(c) })
 	}
 	a.progress.Bytes += int64(c.n)
 	a.report(false)

@@ -18,3 +18,10 @@ func hasSHA() bool
 //
 //go:noescape
 func blocks2(a, b *state, p, q *byte, n int)
+
+// rollBlocks2 is blocks2, and beside it takes the bytes at p into the gear hash
+// h, one by one: h<<1 + gear[byte]. It returns the last hash, and sets hints[i] to
+// 1 if one of the 64 hashes of block i is below a limit, else to 0.
+//
+//go:noescape
+func rollBlocks2(a, b *state, p, q *byte, n int, gear *[256]uint64, below, h uint64, hints *byte) uint64

@@ -102,6 +102,102 @@ block:
 	VMOVDQU X8, 16(BX)
 	RET
 
+// ROLL takes two bytes at SI into the gear hash in R8, and counts in AX which of
+// the two hashes are below R10. The hash after both does not wait for the one
+// between.
+#define ROLL(at) \
+	MOVBLZX (at)(SI), R11     \
+	MOVBLZX (at+1)(SI), R12   \
+	MOVQ    (R9)(R11*8), R11  \
+	LEAQ    (R11)(R8*2), R13  \
+	ADDQ    R11, R11          \
+	ADDQ    (R9)(R12*8), R11  \
+	LEAQ    (R11)(R8*4), R8   \
+	CMPQ    R13, R10          \
+	ADCQ    $0, AX            \
+	CMPQ    R8, R10           \
+	ADCQ    $0, AX
+
+#define ROLLSTEP(r, m0, m1, m2, m3, o0, o1, o2, o3) \
+	FOUR(r, m0, o0) \
+	ROLL(4*r)       \
+	NEXT(m0, m1, m2, m3, o0, o1, o2, o3) \
+	ROLL(4*r+2)
+
+#define ROLLFOUR(r, m, o) \
+	FOUR(r, m, o) \
+	ROLL(4*r)     \
+	ROLL(4*r+2)
+
+// func rollBlocks2(a, b *state, p, q *byte, n int, gear *[256]uint64, below, h uint64, hints *byte) uint64
+TEXT ·rollBlocks2(SB), NOSPLIT, $64-80
+	MOVQ    a+0(FP), AX
+	MOVQ    b+8(FP), BX
+	MOVQ    p+16(FP), SI
+	MOVQ    q+24(FP), DI
+	MOVQ    n+32(FP), CX
+	LEAQ    k<>(SB), DX
+	VMOVDQU turn<>(SB), X15
+	VMOVDQU (AX), X1
+	VMOVDQU 16(AX), X2
+	VMOVDQU (BX), X7
+	VMOVDQU 16(BX), X8
+	MOVQ    gear+40(FP), R9
+	MOVQ    below+48(FP), R10
+	MOVQ    h+56(FP), R8
+	MOVQ    hints+64(FP), BX
+
+block:
+	XORL    AX, AX
+	VMOVDQU X1, 0(SP)
+	VMOVDQU X2, 16(SP)
+	VMOVDQU X7, 32(SP)
+	VMOVDQU X8, 48(SP)
+	LOAD(0, SI, X3)
+	LOAD(0, DI, X9)
+	LOAD(16, SI, X4)
+	LOAD(16, DI, X10)
+	LOAD(32, SI, X5)
+	LOAD(32, DI, X11)
+	LOAD(48, SI, X6)
+	LOAD(48, DI, X12)
+	ROLLSTEP(0, X3, X4, X5, X6, X9, X10, X11, X12)
+	ROLLSTEP(1, X4, X5, X6, X3, X10, X11, X12, X9)
+	ROLLSTEP(2, X5, X6, X3, X4, X11, X12, X9, X10)
+	ROLLSTEP(3, X6, X3, X4, X5, X12, X9, X10, X11)
+	ROLLSTEP(4, X3, X4, X5, X6, X9, X10, X11, X12)
+	ROLLSTEP(5, X4, X5, X6, X3, X10, X11, X12, X9)
+	ROLLSTEP(6, X5, X6, X3, X4, X11, X12, X9, X10)
+	ROLLSTEP(7, X6, X3, X4, X5, X12, X9, X10, X11)
+	ROLLSTEP(8, X3, X4, X5, X6, X9, X10, X11, X12)
+	ROLLSTEP(9, X4, X5, X6, X3, X10, X11, X12, X9)
+	ROLLSTEP(10, X5, X6, X3, X4, X11, X12, X9, X10)
+	ROLLSTEP(11, X6, X3, X4, X5, X12, X9, X10, X11)
+	ROLLFOUR(12, X3, X9)
+	ROLLFOUR(13, X4, X10)
+	ROLLFOUR(14, X5, X11)
+	ROLLFOUR(15, X6, X12)
+	VPADDD 0(SP), X1, X1
+	VPADDD 16(SP), X2, X2
+	VPADDD 32(SP), X7, X7
+	VPADDD 48(SP), X8, X8
+	TESTQ  AX, AX
+	SETNE  (BX)
+	INCQ   BX
+	ADDQ   $64, SI
+	ADDQ   $64, DI
+	DECQ   CX
+	JNZ    block
+
+	MOVQ    a+0(FP), AX
+	MOVQ    b+8(FP), BX
+	VMOVDQU X1, (AX)
+	VMOVDQU X2, 16(AX)
+	VMOVDQU X7, (BX)
+	VMOVDQU X8, 16(BX)
+	MOVQ    R8, ret+72(FP)
+	RET
+
 // func hasSHA() bool
 TEXT ·hasSHA(SB), NOSPLIT, $0-1
 	XORL  AX, AX

@@ -8,6 +8,7 @@ package twin
 import (
 	"crypto/sha256"
 	"hash"
+	"slices"
 )
 
 const (
@@ -55,7 +56,7 @@ func Sum256(sums [][sha256.Size]byte, msgs [][]byte) {
 		a, b := &lanes[0], &lanes[1]
 		n := min(len(a.rest), len(b.rest)) / blockSize
 		if a.i >= 0 && b.i >= 0 && n > 0 {
-			both(&a.state, &b.state, a.rest, b.rest, n)
+			both(&a.state, &b.state, a.rest, b.rest, n, nil, nil)
 			for j := range lanes {
 				lanes[j].done += uint64(n) * blockSize
 				lanes[j].rest = lanes[j].rest[n*blockSize:]
@@ -74,13 +75,29 @@ func Sum256(sums [][sha256.Size]byte, msgs [][]byte) {
 	}
 }
 
-// both takes n blocks of p into a, and as many of q into b.
-func both(a, b *state, p, q []byte, n int) {
+// both takes n blocks of p into a, and as many of q into b. With a roll it appends
+// a hint for each block of p; there must be room for them.
+func both(a, b *state, p, q []byte, n int, r *Roll, hints []byte) []byte {
+	var h uint64
 	for n > 0 {
 		k := min(n, maxBlocks)
-		blocks2(a, b, &p[0], &q[0], k)
+		if r == nil {
+			blocks2(a, b, &p[0], &q[0], k)
+		} else {
+			at := len(hints)
+			hints = hints[:at+k]
+			h = rollBlocks2(a, b, &p[0], &q[0], k, r.Gear, r.Below, h, &hints[at])
+		}
 		p, q, n = p[k*blockSize:], q[k*blockSize:], n-k
 	}
+	return hints
+}
+
+// A Roll looks for the places where a gear hash is below a limit. The gear hash
+// rolls over bytes, h<<1 + Gear[byte] after each, and so knows the last 64.
+type Roll struct {
+	Gear  *[256]uint64
+	Below uint64
 }
 
 // A Stream is the SHA-256 of bytes that come one after another. It is used by one
@@ -115,21 +132,40 @@ func (s *Stream) Sum() (sum [sha256.Size]byte) {
 
 // WriteSum is Write(p) and sha256.Sum256(q) at once. p and q may share memory.
 func (s *Stream) WriteSum(p, q []byte) [sha256.Size]byte {
+	sum, _ := s.WriteSumRoll(p, q, nil, nil)
+	return sum
+}
+
+// WriteSumRoll is WriteSum, and beside it looks for places in p, which costs
+// nothing: the hashes leave room for it. It appends to hints, for each 64 bytes of
+// p from its beginning, 1 or 0; 0 says that after none of those bytes the hash is
+// below the limit. The first is always 1, because the hash knows of bytes before
+// p. There may be fewer hints than p is long, or none. They are exact otherwise.
+func (s *Stream) WriteSumRoll(p, q []byte, r *Roll, hints []byte) ([sha256.Size]byte, []byte) {
 	head := int(-s.n % blockSize) // what completes a block
-	if n := min(len(p)-head, len(q)) / blockSize; fast && n > 0 {
-		s.Write(p[:head])
-		p = p[head:]
-		var a state
-		s.buf = save(s.h, s.buf[:0])
-		a.decode(s.buf)
-		b := initial
-		both(&a, &b, p, q, n)
-		s.n += uint64(n) * blockSize
-		s.buf = a.encode(s.buf[:0], s.n)
-		load(s.h, s.buf)
-		s.Write(p[n*blockSize:])
-		return s.r.finish(&b, uint64(n)*blockSize, q[n*blockSize:])
+	n := min(len(p)-head, len(q)) / blockSize
+	if !fast || n <= 0 {
+		s.Write(p)
+		return sha256.Sum256(q), hints
 	}
-	s.Write(p)
-	return sha256.Sum256(q)
+	if head > 0 {
+		s.Write(p[:head])
+		p, r = p[head:], nil // its blocks are not those of p
+	}
+	s.buf = save(s.h, s.buf[:0])
+	var a state
+	a.decode(s.buf)
+	b := initial
+	if r != nil {
+		hints = slices.Grow(hints, n)
+	}
+	first := len(hints)
+	if hints = both(&a, &b, p, q, n, r, hints); r != nil {
+		hints[first] = 1
+	}
+	s.n += uint64(n) * blockSize
+	s.buf = a.encode(s.buf[:0], s.n)
+	load(s.h, s.buf)
+	s.Write(p[n*blockSize:])
+	return s.r.finish(&b, uint64(n)*blockSize, q[n*blockSize:]), hints
 }

@@ -3,6 +3,7 @@ package twin_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 
@@ -105,6 +106,58 @@ func TestStreamIsTheHashOfItsBytes(t *testing.T) {
 	})
 }
 
+// checkHints compares the hints of p, in a stream behind before, with a slow look.
+func checkHints(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, before, p, q []byte, r *twin.Roll) {
+	t.Helper()
+	s := twin.NewStream()
+	s.Write(before)
+	sum, hints := s.WriteSumRoll(p, q, r, []byte{7})
+	if sum != sha256.Sum256(q) || s.Sum() != sha256.Sum256(append(bytes.Clone(before), p...)) {
+		t.Fatalf("%d bytes behind %d, beside %d: other hashes than the library's", len(p), len(before), len(q))
+	}
+	want := []byte{7}
+	if n := min(len(p), len(q)) / 64; twin.Fast() && len(before)%64 == 0 {
+		var h uint64
+		for i := range n {
+			hint := byte(0)
+			for _, c := range p[64*i : 64*i+64] {
+				if h = h<<1 + r.Gear[c]; h < r.Below || i == 0 {
+					hint = 1
+				}
+			}
+			want = append(want, hint)
+		}
+	}
+	if !bytes.Equal(hints, want) {
+		t.Fatalf("%d bytes behind %d, beside %d: hints %v, want %v", len(p), len(before), len(q), hints, want)
+	}
+}
+
+func testRoll(below uint64) *twin.Roll {
+	r := &twin.Roll{Gear: new([256]uint64), Below: below}
+	for i := range r.Gear {
+		r.Gear[i] = binary.LittleEndian.Uint64(noise(byte(i), 8))
+	}
+	return r
+}
+
+func TestHintsAreThePlaces(t *testing.T) {
+	data := noise(4, 512<<10)
+	everyWay(t, func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			off := rapid.IntRange(0, 1000).Draw(t, "offset")
+			before := data[:rapid.SampledFrom([]int{0, 1, 63, 64, 128}).Draw(t, "before")]
+			p := data[off : off+length().Draw(t, "length")]
+			q := data[off : off+length().Draw(t, "beside")]
+			bits := rapid.IntRange(40, 63).Draw(t, "bits")
+			checkHints(t, before, p, q, testRoll(1<<bits))
+		})
+	})
+}
+
 func FuzzTwin(f *testing.F) {
 	f.Add([]byte("abc"), uint16(1), uint32(70), uint32(200))
 	f.Add([]byte{0}, uint16(2000), uint32(64), uint32(128))
@@ -113,6 +166,7 @@ func FuzzTwin(f *testing.F) {
 		b = b[:min(len(b), 300<<10)]
 		x, y := int(i)%(len(b)+1), int(j)%(len(b)+1)
 		checkSums(t, [][]byte{b[x:], b[:y], b[min(x, y):max(x, y)]})
+		checkHints(t, b[:x], b[x:], b[y:], testRoll(1<<(32+y%32)))
 		s := twin.NewStream()
 		s.Write(b[:x])
 		if got := s.WriteSum(b[x:], b[y:]); got != sha256.Sum256(b[y:]) || s.Sum() != sha256.Sum256(b) {
@@ -125,9 +179,11 @@ func FuzzTwin(f *testing.F) {
 func BenchmarkTwin(b *testing.B) {
 	data := noise(3, 1<<20)
 	s, h := twin.NewStream(), sha256.New()
+	r, hints := testRoll(1<<50), []byte(nil)
 	for name, hash := range map[string]func(){
 		"one-after-another": func() { h.Write(data); sha256.Sum256(data) },
 		"stream-and-sum":    func() { s.WriteSum(data, data) },
+		"with-a-roll":       func() { _, hints = s.WriteSumRoll(data, data, r, hints[:0]) },
 		"sums":              func() { twin.Sum256(make([][32]byte, 2), [][]byte{data, data}) },
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -1,10 +1,12 @@
 package attribution
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/twin"
 )
 
 // The sizes of chunks. They are part of [ChunkFirstSeenV1] and have nothing to
@@ -42,7 +44,7 @@ func makeGear() (g [256]uint64) {
 // at most MaxChunk, and below MinChunk only where the file ends.
 func Cut(b []byte) int {
 	var s search
-	n, _ := s.end(b)
+	n, _ := s.end(b, 0, nil)
 	return n
 }
 
@@ -53,23 +55,54 @@ type search struct {
 	h uint64
 }
 
-// end looks at the next bytes. It returns how many of them belong to the chunk,
-// and whether it ends behind them; then the search is one for the next chunk.
-func (s *search) end(p []byte) (n int, ok bool) {
-	i := min(max(MinChunk-s.n, 0), len(p)) // what comes first is in no hash
-	normal := min(max(AvgChunk-s.n, i), len(p))
-	last := min(MaxChunk-s.n, len(p))
-	k, h := scan(p[i:normal], s.h, belowBefore)
-	if i += k; i == normal {
-		k, h = scan(p[normal:last], h, belowAfter)
-		i += k
+// end looks at p[from:], the next bytes. It returns the index in p behind those
+// that belong to the chunk, and whether it ends there; then the search is one for
+// the next chunk. hints are those of p.
+func (s *search) end(p []byte, from int, hints []byte) (to int, ok bool) {
+	begin := from - s.n                         // of the chunk
+	i := min(max(begin+MinChunk, from), len(p)) // what comes before is in no hash
+	normal := min(max(begin+AvgChunk, i), len(p))
+	last := min(begin+MaxChunk, len(p))
+	whole := begin + MinChunk + window - 1 // from here on the hash is that of the last bytes alone
+	j, h := find(p, i, normal, whole, s.h, belowBefore, hints)
+	if j == normal {
+		j, h = find(p, normal, last, whole, h, belowAfter, hints)
 	}
-	if i < last || s.n+i == MaxChunk {
+	if j < last || j-begin == MaxChunk {
 		*s = search{}
-		return i, true
+		return j, true
 	}
-	s.n, s.h = s.n+i, h
-	return i, false
+	s.n, s.h = j-begin, h
+	return j, false
+}
+
+// window is how many bytes the gear hash knows, one for each of its bits.
+const window = 64
+
+// find rolls the gear hash h over p[i:to] until it is below a limit, and returns
+// the index of the byte after which it is, or to. From the index whole on it leaves
+// out blocks of which the hints say that there is nothing.
+func find(p []byte, i, to, whole int, h, below uint64, hints []byte) (int, uint64) {
+	for i < to {
+		end, block := to, i/window
+		if block < len(hints) {
+			if i >= whole && block > 0 && hints[block] == 0 {
+				n := bytes.IndexByte(hints[block:], 1)
+				if n < 0 {
+					n = len(hints) - block
+				}
+				i = min((block+n)*window, to)
+				_, h = scan(p[i-window:i], 0, 0)
+				continue
+			}
+			end = min((block+1)*window, to)
+		}
+		n, x := scan(p[i:end], h, below)
+		if i, h = i+n, x; i < end {
+			break
+		}
+	}
+	return i, h
 }
 
 // scan rolls the gear hash h over b until it is below a limit, and returns how
@@ -139,15 +172,26 @@ func (c *Chunker) Reset() {
 	c.err, c.closed = nil, false
 }
 
+// Roll is what finds the places where a chunk may end.
+var Roll = &twin.Roll{Gear: &gear, Below: belowAfter}
+
 // Write takes the next bytes of the file.
-func (c *Chunker) Write(p []byte) (int, error) {
+func (c *Chunker) Write(p []byte) (int, error) { return c.WriteHinted(p, nil) }
+
+// WriteHinted is Write with the hints of p by [Roll], as [twin.Stream] gives them:
+// it looks for the ends of chunks only where they may be. With other hints the cuts
+// are others.
+func (c *Chunker) WriteHinted(p, hints []byte) (int, error) {
 	if c.closed && c.err == nil {
 		c.err = fault.New(fault.Internal, "a chunker was written to after its end")
 	}
 	n := 0
 	for c.err == nil && n < len(p) {
 		if len(c.small) == 0 && len(p)-n >= MaxChunk {
-			c.cut(p[n:])
+			if n > 0 {
+				hints = nil
+			}
+			c.cut(p[n:], hints)
 			return len(p), c.err
 		}
 		if c.small == nil {
@@ -157,7 +201,7 @@ func (c *Chunker) Write(p []byte) (int, error) {
 		c.small = append(c.small, p[n:n+k]...)
 		n += k
 		if len(c.small) == gatherSize {
-			c.cut(c.small)
+			c.cut(c.small, nil)
 			c.small = c.small[:0]
 		}
 	}
@@ -168,7 +212,7 @@ func (c *Chunker) Write(p []byte) (int, error) {
 // chunks. Closing again does nothing.
 func (c *Chunker) Close() error {
 	if c.err == nil && !c.closed {
-		c.cut(c.small)
+		c.cut(c.small, nil)
 		if c.err == nil && len(c.begun) > 0 {
 			c.err = c.emit(append(c.chunks[:0], c.begun))
 		}
@@ -178,21 +222,22 @@ func (c *Chunker) Close() error {
 }
 
 // cut hands out the chunks that end in p, and keeps the bytes behind them.
-func (c *Chunker) cut(p []byte) {
+func (c *Chunker) cut(p, hints []byte) {
 	c.chunks = c.chunks[:0]
 	begun := len(c.begun) > 0
-	for len(p) > 0 {
-		n, ok := c.search.end(p)
+	from := 0
+	for from < len(p) {
+		to, ok := c.search.end(p, from, hints)
 		if !ok {
 			break
 		}
-		b := p[:n:n]
+		b := p[from:to:to]
 		if begun {
 			c.keep(b)
 			b, begun = c.begun, false
 		}
 		c.chunks = append(c.chunks, b)
-		p = p[n:]
+		from = to
 	}
 	if len(c.chunks) > 0 {
 		if c.err = c.emit(c.chunks); c.err != nil {
@@ -200,7 +245,7 @@ func (c *Chunker) cut(p []byte) {
 		}
 		c.begun = c.begun[:0]
 	}
-	c.keep(p)
+	c.keep(p[from:])
 }
 
 // keep adds to the chunk that has begun.

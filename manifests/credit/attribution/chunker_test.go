@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cairn-registry/cairn/manifests/credit/attribution"
+	"github.com/cairn-registry/cairn/manifests/twin"
 )
 
 // noise returns n bytes that look random and are the same everywhere.
@@ -106,6 +107,27 @@ func simpleCut(b []byte) int {
 	return n
 }
 
+// hintsOf gives the hints of p: those of a twin.Stream, or by simple code, or
+// fewer.
+func hintsOf(p []byte, how int) (hints []byte) {
+	if how%3 == 0 {
+		_, hints = twin.NewStream().WriteSumRoll(p, p, attribution.Roll, nil)
+		return hints
+	}
+	var h uint64
+	gear := formatGear()
+	for i := range len(p) / 64 {
+		hint := byte(0)
+		for _, c := range p[64*i : 64*i+64] {
+			if h = h<<1 + gear[c]; h>>50 == 0 || i == 0 {
+				hint = 1
+			}
+		}
+		hints = append(hints, hint)
+	}
+	return hints[:len(hints)/how]
+}
+
 // checkFast cuts b, which comes in pieces of these lengths and then in one, in
 // all ways, and compares them with simpleCut and crypto/sha256.
 func checkFast(t interface {
@@ -123,6 +145,11 @@ func checkFast(t interface {
 		names = append(names, c)
 		return nil
 	})
+	var hinted []attribution.Chunk
+	h := attribution.NewFingerprinter(func(c attribution.Chunk) error {
+		hinted = append(hinted, c)
+		return nil
+	})
 	rest := bytes.Clone(b)
 	for i := 0; len(rest) > 0; i++ {
 		n := len(rest)
@@ -131,12 +158,13 @@ func checkFast(t interface {
 		}
 		c.Write(rest[:n])
 		f.Write(rest[:n])
+		h.WriteHinted(rest[:n], hintsOf(rest[:n], i))
 		for j := range rest[:n] { // it is the caller's again
 			rest[j] = 0xa5
 		}
 		rest = rest[n:]
 	}
-	if err := errors.Join(c.Close(), f.Close()); err != nil {
+	if err := errors.Join(c.Close(), f.Close(), h.Close()); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
 	i := 0
@@ -152,6 +180,9 @@ func checkFast(t interface {
 			t.Fatalf("pieces of %v: name %d of %d is not that of the chunk of %d bytes", pieces, i, len(names), n)
 		}
 		rest = rest[n:]
+	}
+	if !slices.Equal(hinted, names) {
+		t.Fatalf("pieces of %v: %d names with hints, others than the %d without", pieces, len(hinted), len(names))
 	}
 	if len(chunks) != i || len(names) != i {
 		t.Fatalf("pieces of %v: %d chunks, %d names, want %d", pieces, len(chunks), len(names), i)
@@ -216,9 +247,54 @@ func TestCutsAtTheEdges(t *testing.T) {
 			for _, s := range seams()[:4] {
 				b := noise(11, 300<<10)
 				copy(b[edge+by-63:], s)
+				checkFast(t, b, nil)
 				checkFast(t, b, []int{edge + by, 1})
 			}
 		}
+	}
+}
+
+// A hash of fewer than 64 bytes, as there are at the beginning of a chunk, is that
+// of no place in the file.
+func TestCutsWithinTheFirstHash(t *testing.T) {
+	gear, b := formatGear(), noise(12, 64<<10)
+	found := 0
+	for i := 0; i < len(b)-64 && found < 20; i++ {
+		var h uint64
+		for j, c := range b[i : i+62] {
+			if h = h<<1 + gear[c]; h>>46 == 0 {
+				p := noise(uint64(13+i), 300<<10)
+				copy(p[simpleCut(p)+16<<10:], b[i:i+j+1])
+				checkFast(t, p, nil)
+				checkFast(t, p, []int{simpleCut(p) + 16<<10 - 1, 1})
+				found++
+				break
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d such places found", found)
+	}
+}
+
+// Hints come in blocks of 64 bytes, for pieces that are long enough, and for some
+// of their bytes.
+func TestCutsByHints(t *testing.T) {
+	s := seams()[0]
+	for by := range 130 {
+		b := make([]byte, 400<<10)
+		copy(b[30<<10+by:], s)
+		copy(b[200<<10-70+by:], s)
+		checkFast(t, b, nil)
+	}
+	for by := range 130 { // the third piece has hints for half of it
+		b := make([]byte, 900<<10)
+		copy(b[750<<10-130+by:], s)
+		checkFast(t, b, []int{300 << 10, 300 << 10})
+	}
+	b := noise(14, 3<<20)
+	for _, pieces := range [][]int{nil, {1}, {1, 1}, {700<<10 + 1, 700<<10 + 1, 1}, {256 << 10, 256<<10 + 5, 1, 1 << 20}} {
+		checkFast(t, b, pieces)
 	}
 }
 
