@@ -45,7 +45,8 @@ const (
 // dispatch takes the bytes of a chunk from a semaphore in the walk's order
 // before a worker may read it; assemble gives them back once they are written.
 // As it writes in the same order, the chunk it waits for is never one that
-// waits for memory.
+// waits for memory. Where there are few processors the chunks of a large file are
+// not hashed by the workers but on their way to assemble, in order: see lanes.
 type adder struct {
 	o       AddOptions
 	chunker dag.Chunker
