@@ -131,7 +131,9 @@ func (g growing) Append(ctx context.Context, c cid.Cid, data []byte) (bool, erro
 
 // TestChangedWhileRead has a file grow for as long as it is read: it has more
 // chunks than may be in flight, so blocks come in before it is at its end.
-func TestChangedWhileRead(t *testing.T) {
+func TestChangedWhileRead(t *testing.T) { processors(t, testChangedWhileRead) }
+
+func testChangedWhileRead(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "log.txt")
 	if err := os.WriteFile(path, make([]byte, 40<<20), 0o666); err != nil {

@@ -5,9 +5,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/blocks/pack"
@@ -113,6 +115,34 @@ func BenchmarkAddBigFile(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkAddFingerprint adds one file with its fingerprint and without, in turns,
+// and reports the medians of how much more time and processor that takes.
+func BenchmarkAddFingerprint(b *testing.B) {
+	path, size := bigFile(b)
+	b.SetBytes(size)
+	add := func(o ingest.AddOptions) (wall, used float64) {
+		s := openPacks(b)
+		defer s.Close()
+		before, start := cpu(b), time.Now()
+		if _, err := ingest.Add(b.Context(), path, ingest.PackStore(s), o); err != nil {
+			b.Fatal(err)
+		}
+		return time.Since(start).Seconds(), cpu(b) - before
+	}
+	var walls, cpus []float64
+	for b.Loop() {
+		wall, used := add(ingest.AddOptions{})
+		b.StopTimer()
+		plainWall, plainUsed := add(ingest.AddOptions{NoSketch: true})
+		walls, cpus = append(walls, wall/plainWall), append(cpus, used/plainUsed)
+		b.StartTimer()
+	}
+	slices.Sort(walls)
+	slices.Sort(cpus)
+	b.ReportMetric(walls[len(walls)/2], "x-time")
+	b.ReportMetric(cpus[len(cpus)/2], "x-cpu")
 }
 
 func measureAdd(b *testing.B, path string, o ingest.AddOptions) {

@@ -556,7 +556,9 @@ func (s *onAppend) Append(ctx context.Context, c cid.Cid, data []byte) (bool, er
 
 // TestCancelledAdd ends an Add at its first block: nothing of it is visible, and
 // the store goes on.
-func TestCancelledAdd(t *testing.T) {
+func TestCancelledAdd(t *testing.T) { processors(t, testCancelledAdd) }
+
+func testCancelledAdd(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 30 {
 		put(t, filepath.Join(dir, fmt.Sprint(i)), bytes.Repeat(fmt.Append(nil, i), 50_000))

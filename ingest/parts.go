@@ -92,14 +92,17 @@ func (o *AddOptions) inspect(name string, data []byte, digest [32]byte, raw bool
 	if o.NoSketch {
 		return p
 	}
+	var chunks [][]byte
 	for b := data; len(b) > 0; {
 		n := attribution.Cut(b)
-		c := attribution.Chunk{Hash: digest, Len: uint32(n)}
-		if !raw || n < len(data) {
-			c = attribution.ChunkOf(b[:n])
+		chunks, b = append(chunks, b[:n]), b[n:]
+	}
+	if raw && len(chunks) == 1 {
+		p.chunks = attribution.AppendChunk(nil, attribution.Chunk{Hash: digest, Len: uint32(len(data))})
+	} else {
+		for _, c := range attribution.AppendChunksOf(nil, chunks) {
+			p.chunks = attribution.AppendChunk(p.chunks, c)
 		}
-		p.chunks = attribution.AppendChunk(p.chunks, c)
-		b = b[n:]
 	}
 	k, ok := records.Sniff(name, data[:min(len(data), records.HeadSize)])
 	if !ok {

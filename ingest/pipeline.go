@@ -46,7 +46,8 @@ const (
 // dispatch takes the bytes of a chunk from a semaphore in the walk's order
 // before a worker may read it; assemble gives them back once they are written.
 // As it writes in the same order, the chunk it waits for is never one that
-// waits for memory.
+// waits for memory. Where there are few processors the chunks of a large file are
+// not hashed by the workers but on their way to assemble, in order: see lanes.
 type adder struct {
 	o       AddOptions
 	chunker dag.Chunker
@@ -87,13 +88,14 @@ type opened struct {
 
 // A chunk is one leaf on its way.
 type chunk struct {
-	file *opened      // with off and n: to be read here
-	item *source.Item // or: a whole small file, to be opened here
-	off  int64
-	n    int
-	data []byte // bytes of the file; within buf
-	buf  []byte // the whole leaf block
-	cost int64
+	file  *opened      // with off and n: to be read here
+	item  *source.Item // or: a whole small file, to be opened here
+	off   int64
+	n     int
+	data  []byte // bytes of the file; within buf
+	buf   []byte // the whole leaf block
+	hints []byte // of data, for the fingerprint; nil where nobody has looked
+	cost  int64
 
 	digest [32]byte
 	stat   source.Stat // of a small file, when it was read
@@ -277,11 +279,17 @@ func (a *adder) done(c *chunk) {
 		default:
 		}
 	}
-	c.buf, c.data = nil, nil
+	if c.hints != nil {
+		select {
+		case a.lanes.hints <- c.hints:
+		default:
+		}
+	}
+	c.buf, c.data, c.hints = nil, nil, nil
 	a.sem.Release(c.cost)
 }
 
-// readChunk reads and hashes one chunk, in a worker.
+// readChunk reads one chunk, and hashes it unless the lanes do, in a worker.
 func (a *adder) readChunk(c *chunk) {
 	defer close(c.ready)
 	switch {
@@ -300,6 +308,9 @@ func (a *adder) readChunk(c *chunk) {
 	}
 	if c.err != nil {
 		return
+	}
+	if c.item == nil && a.lanes.twin {
+		return // hashed in order
 	}
 	c.digest = sha256.Sum256(c.buf)
 	if c.item != nil {
@@ -488,7 +499,15 @@ func (a *adder) takeChunks(ctx context.Context, s *step) (*cached, error) {
 	// Nothing may read the file any more when it is closed, nor when it is read again.
 	defer a.lanes.drop()
 	a.file.Reset()
-	for c := range s.chunks {
+	chunks := (<-chan *chunk)(s.chunks)
+	if s.file != nil && a.lanes.twin {
+		chunks = a.lanes.hashAhead(ctx, chunks)
+		defer func() {
+			for range chunks { // when it is closed nothing touches the hash any more
+			}
+		}()
+	}
+	for c := range chunks {
 		select {
 		case <-c.ready:
 		case <-ctx.Done():
@@ -538,7 +557,7 @@ func (a *adder) leaf(ctx context.Context, c *chunk, single bool, e *cached) erro
 	case single && !a.o.NoFileHash:
 		e.sha256 = sha256.Sum256(c.data)
 	case !single:
-		c.lent = a.lanes.add(c.data, func() { a.done(c) })
+		c.lent = a.lanes.add(c, func() { a.done(c) })
 	}
 	a.progress.Bytes += int64(c.n)
 	a.report(false)
@@ -592,6 +611,9 @@ func (a *adder) readAgain(ctx context.Context, it *source.Item) (*cached, error)
 		a.readChunk(c)
 		if c.err != nil {
 			return nil, c.err
+		}
+		if a.lanes.twin {
+			a.lanes.hash(c)
 		}
 		if err := a.leaf(ctx, c, false, e); err != nil {
 			return nil, err

@@ -2,12 +2,17 @@ package attribution_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/cairn-registry/cairn/manifests/credit/attribution"
+	"github.com/cairn-registry/cairn/manifests/twin"
 )
 
 // noise returns n bytes that look random and are the same everywhere.
@@ -82,6 +87,235 @@ func lengths(b []byte) []int {
 		start = end
 	}
 	return out
+}
+
+// simpleCut is [attribution.Cut] as FORMAT.md writes it down, a byte at a time.
+func simpleCut(b []byte) int {
+	n := min(len(b), 256<<10)
+	gear := formatGear()
+	var h uint64
+	for i := 16 << 10; i < n; i++ {
+		h = h<<1 + gear[b[i]]
+		mask := uint64(0xffff_c000_0000_0000)
+		if i >= 64<<10 {
+			mask = 0xfffc_0000_0000_0000
+		}
+		if h&mask == 0 {
+			return i
+		}
+	}
+	return n
+}
+
+// hintsOf gives the hints of p: those of a twin.Stream, or by simple code, or
+// fewer.
+func hintsOf(p []byte, how int) (hints []byte) {
+	if how%3 == 0 {
+		_, hints = twin.NewStream().WriteSumRoll(p, p, attribution.Roll, nil)
+		return hints
+	}
+	var h uint64
+	gear := formatGear()
+	for i := range len(p) / 64 {
+		hint := byte(0)
+		for _, c := range p[64*i : 64*i+64] {
+			if h = h<<1 + gear[c]; h>>50 == 0 || i == 0 {
+				hint = 1
+			}
+		}
+		hints = append(hints, hint)
+	}
+	return hints[:len(hints)/how]
+}
+
+// checkFast cuts b, which comes in pieces of these lengths and then in one, in
+// all ways, and compares them with simpleCut and crypto/sha256.
+func checkFast(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, b []byte, pieces []int) {
+	t.Helper()
+	var chunks [][]byte
+	c := attribution.NewChunker(func(p []byte) error {
+		chunks = append(chunks, bytes.Clone(p))
+		return nil
+	})
+	var names []attribution.Chunk
+	f := attribution.NewFingerprinter(func(c attribution.Chunk) error {
+		names = append(names, c)
+		return nil
+	})
+	var hinted []attribution.Chunk
+	h := attribution.NewFingerprinter(func(c attribution.Chunk) error {
+		hinted = append(hinted, c)
+		return nil
+	})
+	rest := bytes.Clone(b)
+	for i := 0; len(rest) > 0; i++ {
+		n := len(rest)
+		if i < len(pieces) {
+			n = min(n, pieces[i])
+		}
+		c.Write(rest[:n])
+		f.Write(rest[:n])
+		h.WriteHinted(rest[:n], hintsOf(rest[:n], i))
+		for j := range rest[:n] { // it is the caller's again
+			rest[j] = 0xa5
+		}
+		rest = rest[n:]
+	}
+	if err := errors.Join(c.Close(), f.Close(), h.Close()); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	i := 0
+	for rest := b; len(rest) > 0; i++ {
+		n := simpleCut(rest)
+		if got := attribution.Cut(rest); got != n {
+			t.Fatalf("chunk %d: Cut = %d, want %d", i, got, n)
+		}
+		if i >= len(chunks) || !bytes.Equal(chunks[i], rest[:n]) {
+			t.Fatalf("pieces of %v: chunk %d of %d is not that of %d bytes", pieces, i, len(chunks), n)
+		}
+		if i >= len(names) || names[i] != (attribution.Chunk{Hash: sha256.Sum256(rest[:n]), Len: uint32(n)}) {
+			t.Fatalf("pieces of %v: name %d of %d is not that of the chunk of %d bytes", pieces, i, len(names), n)
+		}
+		rest = rest[n:]
+	}
+	if !slices.Equal(hinted, names) {
+		t.Fatalf("pieces of %v: %d names with hints, others than the %d without", pieces, len(hinted), len(names))
+	}
+	if len(chunks) != i || len(names) != i {
+		t.Fatalf("pieces of %v: %d chunks, %d names, want %d", pieces, len(chunks), len(names), i)
+	}
+}
+
+// seams are pieces of 64 bytes on the last of which the hash is below the limit:
+// wherever they stand behind 16 KiB, there is a cut.
+var seams = sync.OnceValue(func() (s [][]byte) {
+	b := noise(10, 4<<20)
+	for rest := b; len(rest) > 256<<10; {
+		n := simpleCut(rest)
+		if n < 256<<10 {
+			s = append(s, rest[n-63:n+1])
+		}
+		rest = rest[n:]
+	}
+	return s
+})
+
+// file draws the bytes of a file that is hard to cut right.
+func file() *rapid.Generator[[]byte] {
+	return rapid.Custom(func(t *rapid.T) []byte {
+		near := func(name string) int {
+			at := rapid.SampledFrom([]int{0, 16 << 10, 64 << 10, 256 << 10, 512 << 10, 300_000}).Draw(t, name)
+			return max(0, at+rapid.IntRange(-70, 70).Draw(t, "by"))
+		}
+		n := near("size") + rapid.SampledFrom([]int{0, 256 << 10}).Draw(t, "more")
+		var b []byte
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		case 0:
+			b = noise(rapid.Uint64Range(0, 50).Draw(t, "seed"), n)
+		case 1: // one byte, zero among them: a hash that never or always changes
+			b = bytes.Repeat([]byte{rapid.Byte().Draw(t, "byte")}, n)
+		case 2:
+			b = bytes.Repeat(rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "period"), n+1)[:n]
+		default:
+			b = make([]byte, n)
+		}
+		// Places where there is a cut, some of them where there must be none.
+		for range rapid.IntRange(0, 8).Draw(t, "seams") {
+			at := near("seam")
+			if at < len(b) {
+				copy(b[at:], rapid.SampledFrom(seams()).Draw(t, "seam"))
+			}
+		}
+		return b
+	})
+}
+
+func TestFastIsSimple(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		piece := rapid.OneOf(rapid.IntRange(1, 300), rapid.IntRange(1, 300<<10), rapid.SampledFrom([]int{256<<10 - 1, 256 << 10, 512 << 10, 16 << 10, 64 << 10}))
+		checkFast(t, file().Draw(t, "file"), rapid.SliceOfN(piece, 0, 30).Draw(t, "pieces"))
+	})
+}
+
+// A byte that may be a cut, at each place where another rule begins.
+func TestCutsAtTheEdges(t *testing.T) {
+	for _, edge := range []int{16<<10 + 63, 64 << 10, 256 << 10} {
+		for by := -5; by <= 5; by++ {
+			for _, s := range seams()[:4] {
+				b := noise(11, 300<<10)
+				copy(b[edge+by-63:], s)
+				checkFast(t, b, nil)
+				checkFast(t, b, []int{edge + by, 1})
+			}
+		}
+	}
+}
+
+// A hash of fewer than 64 bytes, as there are at the beginning of a chunk, is that
+// of no place in the file.
+func TestCutsWithinTheFirstHash(t *testing.T) {
+	gear, b := formatGear(), noise(12, 64<<10)
+	found := 0
+	for i := 0; i < len(b)-64 && found < 20; i++ {
+		var h uint64
+		for j, c := range b[i : i+62] {
+			if h = h<<1 + gear[c]; h>>46 == 0 {
+				p := noise(uint64(13+i), 300<<10)
+				copy(p[simpleCut(p)+16<<10:], b[i:i+j+1])
+				checkFast(t, p, nil)
+				checkFast(t, p, []int{simpleCut(p) + 16<<10 - 1, 1})
+				found++
+				break
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d such places found", found)
+	}
+}
+
+// Hints come in blocks of 64 bytes, for pieces that are long enough, and for some
+// of their bytes.
+func TestCutsByHints(t *testing.T) {
+	s := seams()[0]
+	for by := range 130 {
+		b := make([]byte, 400<<10)
+		copy(b[30<<10+by:], s)
+		copy(b[200<<10-70+by:], s)
+		checkFast(t, b, nil)
+	}
+	for by := range 130 { // the third piece has hints for half of it
+		b := make([]byte, 900<<10)
+		copy(b[750<<10-130+by:], s)
+		checkFast(t, b, []int{300 << 10, 300 << 10})
+	}
+	b := noise(14, 3<<20)
+	for _, pieces := range [][]int{nil, {1}, {1, 1}, {700<<10 + 1, 700<<10 + 1, 1}, {256 << 10, 256<<10 + 5, 1, 1 << 20}} {
+		checkFast(t, b, pieces)
+	}
+}
+
+func FuzzFastIsSimple(f *testing.F) {
+	f.Add(uint64(1), uint32(300<<10), []byte("seed"), uint32(70<<10), uint32(1000))
+	f.Add(uint64(0), uint32(600<<10), []byte{}, uint32(16<<10-30), uint32(256<<10))
+	f.Fuzz(func(t *testing.T, seed uint64, size uint32, over []byte, at, piece uint32) {
+		b := make([]byte, size%(640<<10))
+		if seed > 0 {
+			copy(b, noise(seed, len(b)))
+		}
+		copy(b[int(at)%(len(b)+1):], over)
+		if s := seams()[int(seed%uint64(len(seams())))]; len(b) > 1<<10 {
+			copy(b[int(at)%(len(b)-64):], s)
+		}
+		var pieces []int
+		for range 40 {
+			pieces = append(pieces, int(piece%(400<<10))+1)
+		}
+		checkFast(t, b, pieces)
+	})
 }
 
 func checkChunks(t testing.TB, b []byte, chunks [][]byte) {

@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/cairn-registry/cairn/manifests/fault"
+	"github.com/cairn-registry/cairn/manifests/twin"
 )
 
 // A Chunk names a chunk: the SHA-256 of its bytes, and how many there are.
@@ -18,11 +19,31 @@ type Chunk struct {
 // ChunkOf names the chunk b, which must have 1 to [MaxChunk] bytes.
 func ChunkOf(b []byte) Chunk { return Chunk{sha256.Sum256(b), uint32(len(b))} }
 
+// AppendChunksOf appends the names of chunks, which it hashes two at once. The
+// chunks must be as for [ChunkOf].
+func AppendChunksOf(names []Chunk, chunks [][]byte) []Chunk {
+	sums := make([][sha256.Size]byte, len(chunks))
+	twin.Sum256(sums, chunks)
+	for i, b := range chunks {
+		names = append(names, Chunk{sums[i], uint32(len(b))})
+	}
+	return names
+}
+
 // NewFingerprinter returns a [Chunker] of one file that hands out the names of
 // its chunks. The fingerprint of a dataset is the chunks of its files, each
 // file cut on its own, in the manifest's path order.
 func NewFingerprinter(emit func(Chunk) error) *Chunker {
-	return NewChunker(func(b []byte) error { return emit(ChunkOf(b)) })
+	var names []Chunk
+	return newChunker(func(chunks [][]byte) error {
+		names = AppendChunksOf(names[:0], chunks)
+		for _, c := range names {
+			if err := emit(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // FingerprintHeader begins a fingerprint file. Records of 36 bytes follow: the
