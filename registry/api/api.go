@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -280,10 +281,11 @@ func (a *API) datasets(r *http.Request) (any, error) {
 	return wirePage(page), err
 }
 
-// party reads a did:key or a handle.
+// party reads the did:key of an identity, or of any of its keys, or a handle.
 func party(s *index.Snapshot, text string) (sign.KeyID, error) {
 	if id, err := sign.ParseKeyID(text); err == nil {
-		return id, nil
+		id, _, err = s.Party(id)
+		return id, err
 	}
 	p, err := s.ByHandle(text)
 	return p.Identity, err
@@ -342,19 +344,53 @@ func (a *API) resolve(r *http.Request) (any, error) {
 }
 
 func (a *API) identity(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	after, limit, err := paging(q)
+	if err != nil {
+		return nil, err
+	}
+	from := &after
+	if !q.Has("after") {
+		from = nil
+	}
 	var out wire.Identity
-	err := a.reg.View(func(s *index.Snapshot) error {
+	err = a.reg.View(func(s *index.Snapshot) error {
 		id, err := party(s, r.PathValue("did"))
 		if err != nil {
 			return err
 		}
-		out = wire.Identity{Size: s.Applied(), Identity: id, Events: []wire.KeyEvent{}}
-		events, err := s.KeyEvents(id)
+		out = wire.Identity{Size: s.Applied(), Identity: id, Events: []wire.KeyEvent{}, Keys: []wire.Key{}}
+		if key, ok, err := s.CurrentKey(id); err != nil {
+			return err
+		} else if ok {
+			out.Key = key
+		}
+		if out.Announced, err = s.Announced(id); err != nil {
+			return err
+		}
+		events, next, err := s.KeyEvents(id, from, limit)
 		if err != nil {
 			return err
 		}
+		if next != nil {
+			out.Next = *next
+		}
+		keys := []sign.KeyID{}
+		if from == nil {
+			keys = append(keys, id)
+		}
 		for _, e := range events {
 			out.Events = append(out.Events, wire.KeyEvent(e))
+			if !slices.Contains(keys, e.Key) {
+				keys = append(keys, e.Key)
+			}
+		}
+		for _, k := range keys {
+			key, err := s.Key(k)
+			if err != nil {
+				return err
+			}
+			out.Keys = append(out.Keys, wire.Key(key))
 		}
 		p, err := s.Profile(id)
 		if errors.Is(err, fault.NotFound) {

@@ -187,6 +187,7 @@ func (h *home) handle(key, handle string) {
 // A version is a dataset as a test adds it, by the way that the command takes.
 type version struct {
 	key, name, version string
+	identity           string // default key
 	license            string // default CC-BY-4.0
 	files              map[string]string
 	links              map[string]string // symlinks: path, target
@@ -240,6 +241,9 @@ func (h *home) add(v version) cid.Cid {
 		t.Fatal(err)
 	}
 	id := foldtest.ID(v.key)
+	if v.identity != "" {
+		id = foldtest.ID(v.identity)
+	}
 	m := manifests.Manifest{
 		Schema: manifests.ManifestSchema, Name: v.name, Version: v.version, CreatedAt: "2026-11-22T08:00:00Z", Publisher: id,
 		Contributors: []manifests.Contributor{{ID: id}}, Terms: cjson.Link{Cid: cjson.JSONCID(tb)},

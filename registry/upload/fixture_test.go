@@ -116,7 +116,7 @@ func (s *site) openStore() {
 
 func (s *site) serve() {
 	s.t.Helper()
-	a, err := auth.New(auth.Options{Policy: auth.Policy{Write: auth.Open}, Revoked: s.reg.Revoked, Now: func() time.Time { return time.Now().Add(-2 * time.Second) }})
+	a, err := auth.New(auth.Options{Policy: auth.Policy{Write: auth.Open}, Party: s.reg.Party, Live: s.reg.Live, Now: func() time.Time { return time.Now().Add(-2 * time.Second) }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
