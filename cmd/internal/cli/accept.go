@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -50,7 +51,7 @@ else, and what another server already holds cannot be called back by anybody.
 				if err != nil {
 					return nil, err
 				}
-				a := &manifests.Accept{Party: signer.ID(), Terms: cjson.CID{Cid: terms}}
+				a := &manifests.Accept{Party: keyring.Identity(signer), Terms: cjson.CID{Cid: terms}}
 				for _, text := range fetchers {
 					id, err := env.party(ctx, api, text)
 					if err != nil {

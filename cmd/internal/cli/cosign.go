@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
@@ -56,9 +57,9 @@ func runCosign(ctx context.Context, env *Env, o issue, ref string) error {
 			return err
 		}
 		out := describeEnvelope(e, s)
-		if signedAlready(st, signer.ID()) {
+		if signedAlready(st, keyring.Identity(signer)) {
 			out.Index, out.Unchanged = &st.Index, true
-			env.warn("%s signed this already", signer.ID())
+			env.warn("%s signed this already", keyring.Identity(signer))
 			return env.show(out)
 		}
 		env.say("signed as "+string(signer.ID()), out.Says)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/cmd/internal/term"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -123,8 +124,8 @@ func runPush(ctx context.Context, env *Env, ref string, to pushTarget) error {
 
 // push registers a version of this home at another registry.
 func (env *Env) push(ctx context.Context, c *daemon.Conn, d *wire.Dataset, signer sign.Signer, to pushTarget) (*pushResult, error) {
-	if d.Publisher != signer.ID() {
-		return nil, fault.WithHint(fault.New(fault.Denied, "%s@%s is published by %s, and the key that signs is %s", d.Name, d.Version, d.Publisher, signer.ID()),
+	if d.Publisher != keyring.Identity(signer) {
+		return nil, fault.WithHint(fault.New(fault.Denied, "%s@%s is published by %s, and the key that signs is %s", d.Name, d.Version, d.Publisher, keyring.Identity(signer)),
 			"choose the publisher's key with --key")
 	}
 	env.roomy()

@@ -58,7 +58,7 @@ func (env *Env) own() sign.KeyID {
 	if err != nil {
 		return ""
 	}
-	return k.ID
+	return k.For()
 }
 
 // resolve finds what REF names at a registry.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -42,16 +43,16 @@ keeps of its revenue goes where its terms say.
 					return nil, err
 				}
 				for _, x := range w.Withdrawals {
-					if x.Party == signer.ID() {
+					if x.Party == keyring.Identity(signer) {
 						return nil, fault.WithHint(fault.New(fault.Conflict, "you have withdrawn or flagged it already: statement %s, entry %d", x.Statement, x.Index),
 							"\"cairn impact\" shows what comes from it")
 					}
 				}
-				d := &manifests.Withdraw{Party: signer.ID(), Statement: n.Statement, Reason: reason}
+				d := &manifests.Withdraw{Party: keyring.Identity(signer), Statement: n.Statement, Reason: reason}
 				if err := env.fresh(ctx, c.API, d); err != nil {
 					return nil, err
 				}
-				if signer.ID() != n.Publisher {
+				if keyring.Identity(signer) != n.Publisher {
 					env.warn("you are not the publisher: this flags the version, it is still offered")
 				}
 				return manifests.New(d), nil
