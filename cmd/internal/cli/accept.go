@@ -92,6 +92,9 @@ func (env *Env) acceptAt(ctx context.Context, url string, o issue, build func(co
 	if err != nil {
 		return err
 	}
+	if err := knows(ctx, signer, url); err != nil {
+		return err
+	}
 	s, err := build(ctx, client.New(url, nil), signer)
 	if err != nil {
 		return err

@@ -156,7 +156,7 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 		identity = rot.Identity
 		r.out.Identity = identity
 	}
-	known, err := api.Identity(ctx, identity)
+	known, err := reader(api, r.o.registry).Identity(ctx, identity)
 	if err != nil {
 		return err
 	}
@@ -362,7 +362,11 @@ func (r *rotating) operators(ctx context.Context, rot keyring.Rotation) error {
 	}
 	p.Anchor = nil
 	// A place in the list is the key's own, which still signs for it.
-	if _, err := r.env.state(ctx, r.home, p, r.signer); err != nil {
+	signer, err := r.byID(old)
+	if err != nil {
+		return err
+	}
+	if _, err := r.env.state(ctx, r.home, p, signer); err != nil {
 		return fmt.Errorf("giving the key's place among the operators to the new one: %w", err)
 	}
 	r.out.Operators = true
@@ -410,6 +414,13 @@ func (r *rotating) catchUp(ctx context.Context, known *wire.Identity) error {
 		from = to
 	}
 	r.out.Key = from.ID()
+	if r.home != nil {
+		for _, old := range chain[:len(chain)-1] {
+			if err := r.operators(ctx, keyring.Rotation{From: old, To: from.ID()}); err != nil {
+				return err
+			}
+		}
+	}
 	return r.print()
 }
 
@@ -463,6 +474,30 @@ func (r *rotating) handOver(ctx context.Context) error {
 		done := rotated{Identity: k.Identity, Key: to, Name: r.name, Replaces: r.signer.ID(), File: r.o.file}
 		return r.env.print(done, func(w io.Writer) { fmt.Fprintln(w, r.o.file) })
 	})
+}
+
+// reader is who asks what everybody may ask: a signature by a key that was replaced is
+// answered 401, whatever is asked.
+func reader(api *client.Client, url string) *client.Client {
+	if url == "" {
+		return api
+	}
+	return client.New(url, nil)
+}
+
+// knows reports whether another registry knows that the key signs for its identity:
+// it was rotated in the log there, too. fault.Conflict when not.
+func knows(ctx context.Context, signer sign.Signer, url string) error {
+	identity := keyring.Identity(signer)
+	if identity == signer.ID() {
+		return nil // what is wrong with it, the registry says
+	}
+	known, err := client.New(url, nil).Identity(ctx, identity)
+	if err != nil || known.Key == signer.ID() {
+		return err
+	}
+	return fault.WithHint(fault.New(fault.Conflict, "%s does not know yet that %s signs for %s", url, signer.ID(), identity),
+		"cairn key rotate --registry %s", url)
 }
 
 func newKeyTake(env *Env) *cobra.Command {
@@ -520,7 +555,7 @@ func runKeyTake(ctx context.Context, env *Env, file, registry string) error {
 	out := describeEnvelope(e, s)
 	env.say("signed as "+string(signer.ID()), out.Says)
 	log := func(ctx context.Context, api *client.Client) error {
-		known, err := api.Identity(ctx, k.Identity)
+		known, err := reader(api, registry).Identity(ctx, k.Identity)
 		if err != nil {
 			return err
 		}

@@ -143,6 +143,9 @@ func (env *Env) push(ctx context.Context, c *daemon.Conn, d *wire.Dataset, signe
 		return nil, err
 	}
 	p.origin = status.Origin
+	if err := knows(ctx, signer, to.url); err != nil {
+		return nil, err
+	}
 	b, err := c.API.Envelope(ctx, d.Statement.Cid)
 	if err != nil {
 		return nil, err

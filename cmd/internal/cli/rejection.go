@@ -12,7 +12,7 @@ var rejected = regexp.MustCompile(`the log (?:would reject the statement: |recor
 // rejections say what to do about a statement that the log refuses, by the
 // fold's code.
 var rejections = map[string]string{
-	"unexpected-signer": "the signing key has no part in this; choose another with --key",
+	"unexpected-signer": "the signing key has no part in this; choose another with --key, or, when it took another's place elsewhere, \"cairn key rotate\" tells this log",
 	"missing-signature": "the party that the statement names must sign it; choose its key with --key",
 	"key-revoked":       "the signing key was revoked; choose another with --key",
 	"key-replaced":      "another key took the place of the signing key: \"cairn key history\" says which; choose it with --key",
