@@ -155,6 +155,16 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 	if begun {
 		identity = rot.Identity
 		r.out.Identity = identity
+		if home != nil {
+			// The statement of the rotation may wait there.
+			_, _, err := home.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
+				_, err := api.Submit(ctx, b)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("finishing what waits in the outbox: %w", err)
+			}
+		}
 	}
 	known, err := reader(api, r.o.registry).Identity(ctx, identity)
 	if err != nil {
