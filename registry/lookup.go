@@ -239,13 +239,9 @@ func (r *Registry) Resolve(ref string) (Resolution, error) {
 func (out *Resolution) name(s *index.Snapshot, ref string) error {
 	publisher, name, _ := strings.Cut(ref, "/")
 	name, version, exact := strings.Cut(name, "@")
-	id, err := sign.ParseKeyID(publisher)
+	id, err := s.Who(publisher)
 	if err != nil {
-		p, err := s.ByHandle(publisher)
-		if err != nil {
-			return err
-		}
-		id = p.Identity
+		return err
 	}
 	var d index.Dataset
 	if exact {

@@ -394,7 +394,7 @@ func (r *Registry) foresee(leaf, envelope []byte) error {
 		case fold.KeyReplaced:
 			err = fault.WithHint(err, "another key took the place of the one that signed: sign with the identity's newest key")
 		case fold.KeyExists:
-			err = fault.WithHint(err, "a rotation is to a key that the log has never seen: make a new one")
+			err = fault.WithHint(err, "a rotation is to a key that has signed nothing in this log: make a new one")
 		case fold.NextKey:
 			err = fault.WithHint(err, "the identity announced the digest of the key that follows; no other may")
 		case fold.LaterKey:

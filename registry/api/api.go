@@ -266,12 +266,12 @@ func (a *API) datasets(r *http.Request) (any, error) {
 	var page index.Page
 	err = a.reg.View(func(s *index.Snapshot) (err error) {
 		if text := v.Get("contributor"); text != "" {
-			if q.Contributor, err = party(s, text); err != nil {
+			if q.Contributor, err = s.Who(text); err != nil {
 				return err
 			}
 		}
 		if text := v.Get("publisher"); text != "" {
-			if q.Publisher, err = party(s, text); err != nil {
+			if q.Publisher, err = s.Who(text); err != nil {
 				return err
 			}
 		}
@@ -279,16 +279,6 @@ func (a *API) datasets(r *http.Request) (any, error) {
 		return err
 	})
 	return wirePage(page), err
-}
-
-// party reads the did:key of an identity, or of any of its keys, or a handle.
-func party(s *index.Snapshot, text string) (sign.KeyID, error) {
-	if id, err := sign.ParseKeyID(text); err == nil {
-		id, _, err = s.Party(id)
-		return id, err
-	}
-	p, err := s.ByHandle(text)
-	return p.Identity, err
 }
 
 func (a *API) history(r *http.Request) (any, error) {
@@ -302,7 +292,7 @@ func (a *API) history(r *http.Request) (any, error) {
 	}
 	var page index.Page
 	err = a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("publisher"))
+		id, err := s.Who(r.PathValue("publisher"))
 		if err != nil {
 			return err
 		}
@@ -315,7 +305,7 @@ func (a *API) history(r *http.Request) (any, error) {
 func (a *API) datasetVersion(r *http.Request) (any, error) {
 	var out wire.Page
 	err := a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("publisher"))
+		id, err := s.Who(r.PathValue("publisher"))
 		if err != nil {
 			return err
 		}
@@ -355,7 +345,7 @@ func (a *API) identity(r *http.Request) (any, error) {
 	}
 	var out wire.Identity
 	err = a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("did"))
+		id, err := s.Who(r.PathValue("did"))
 		if err != nil {
 			return err
 		}

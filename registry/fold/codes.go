@@ -75,7 +75,7 @@ const (
 	// CompromisedSince: a revocation names an index above its own.
 	CompromisedSince Code = "compromised-since"
 	// KeyExists: a first key event, and the identity has key events already; or a
-	// new key that the log knows, as somebody's key or as an identity.
+	// new key that is somebody's already, or has signed something.
 	KeyExists Code = "key-exists"
 	// NextKey: the identity said before which key follows, and it is not this one.
 	NextKey Code = "next-key"
@@ -104,7 +104,7 @@ const (
 	// ResultTaken: the line of the payout has a result that this one cannot follow.
 	ResultTaken Code = "result-taken"
 
-	// LaterKey: an identity that is named is a later key of another identity.
+	// LaterKey: somebody who is listed is a later key of another identity.
 	LaterKey Code = "later-key"
 )
 

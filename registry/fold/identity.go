@@ -175,16 +175,24 @@ func (j *judge) recorded() []sign.KeyID {
 	return j.parties()
 }
 
-// firstKeys checks that the identities that effects name are identities: a later
-// key of one is not another.
+// firstKeys checks that the identities that effects put on a list are identities: a
+// later key of one is not another. A version, or an agreement, may keep whom the work
+// has had before: somebody who was listed, never signed, and then made the key another
+// identity's, must not be able to end the work for the others.
 func (j *judge) firstKeys(effects []Effect) (Code, error) {
 	for _, e := range effects {
-		for _, id := range Named(e) {
+		for _, id := range listed(e) {
 			k, ok, err := j.Key(id)
 			if err != nil {
 				return "", err
 			}
-			if ok && k.Identity != id {
+			if !ok || k.Identity == id {
+				continue
+			}
+			switch had, err := j.had(e, id); {
+			case err != nil:
+				return "", err
+			case !had:
 				return LaterKey, nil
 			}
 		}
@@ -192,61 +200,63 @@ func (j *judge) firstKeys(effects []Effect) (Code, error) {
 	return "", nil
 }
 
-// Named returns the identities that an effect names, some perhaps twice. The
-// keys of a registry/v1 are keys, and those who signed are named elsewhere.
-func Named(effect Effect) []sign.KeyID {
+// listed returns the identities that an effect names beside those who had to sign.
+func listed(effect Effect) []sign.KeyID {
 	switch e := effect.(type) {
 	case AddVersion:
-		return e.identities()
+		return holders(e.Contributors)
 	case AddModel:
-		return e.identities()
-	case SetProfile:
-		return []sign.KeyID{e.Identity}
-	case AddKey:
-		return []sign.KeyID{e.Identity}
-	case RotateKey:
-		return []sign.KeyID{e.Identity}
-	case RevokeKey:
-		return []sign.KeyID{e.Identity}
-	case AddAttestation:
-		return []sign.KeyID{e.Attester}
-	case AddUsage:
-		if e.Payer != "" {
-			return []sign.KeyID{e.Payer}
-		}
-		return []sign.KeyID{e.Trainer}
-	case AddAttribution:
-		return []sign.KeyID{e.Attributor}
+		return holders(e.Contributors)
 	case AddAgreement:
 		return holders(e.Shares)
-	case AddRevenue:
-		if e.Issuer != "" {
-			return []sign.KeyID{e.Issuer}
-		}
-	case SetPayee:
-		return []sign.KeyID{e.Identity}
-	case AddDispute:
-		return []sign.KeyID{e.Disputant}
 	case AddResolution:
 		return holders(e.Shares)
-	case AddCommit:
-		return []sign.KeyID{e.Identity}
 	case AddAcceptance:
-		return append([]sign.KeyID{e.Party}, e.Fetchers...)
-	case AddWithdrawal:
-		return []sign.KeyID{e.Party}
+		return e.Fetchers
 	}
 	return nil
 }
 
-func (n *Node) identities() []sign.KeyID { return append(holders(n.Contributors), n.Publisher) }
-
 func holders(list []Share) []sign.KeyID {
-	out := make([]sign.KeyID, len(list), len(list)+1)
+	out := make([]sign.KeyID, len(list))
 	for i, s := range list {
 		out[i] = s.ID
 	}
 	return out
+}
+
+// had reports whether the work of a version or an agreement has had id before.
+func (j *judge) had(effect Effect, id sign.KeyID) (bool, error) {
+	var before []Shares
+	switch e := effect.(type) {
+	case AddVersion:
+		return j.hadBefore(e.Node, id)
+	case AddModel:
+		return j.hadBefore(e.Node, id)
+	case AddAgreement:
+		var err error
+		if before, _, err = distributions(j, e); err != nil {
+			return false, err
+		}
+	}
+	return slices.ContainsFunc(before, func(s Shares) bool { return slices.Contains(holders(s.Shares), id) }), nil
+}
+
+func (j *judge) hadBefore(n Node, id sign.KeyID) (bool, error) {
+	if !n.Supersedes.Defined() {
+		return false, nil
+	}
+	v, _, err := j.Version(n.Supersedes.Cid)
+	return slices.Contains(holders(v.Contributors), id), err
+}
+
+// Acted returns who becomes known with an effect: those who signed. A key that has
+// signed is never another identity's; whom others name is not asked.
+func Acted(effect Effect) []sign.KeyID {
+	if s, ok := effect.(AddSigners); ok {
+		return s.Signers
+	}
+	return nil
 }
 
 // key judges a key/v1. An identity is named by its first key, and belongs to
@@ -271,9 +281,10 @@ func (j *judge) key(p *manifests.Key) ([]Effect, Code, error) {
 }
 
 // rotate judges the rotation of a key: the one that signs for the identity and
-// the new one sign it both. The new key must be one that the log has never seen:
-// so no key is of two identities, no key comes back, and nobody's statements
-// become another's.
+// the new one sign it both. The new key must have signed nothing before: so no key
+// is of two identities, no key comes back, and nobody's statements become another's.
+// That others have named it does not matter, or anybody who saw it, in another log
+// say, could keep it from being used.
 func (j *judge) rotate(p *manifests.Key) ([]Effect, Code, error) {
 	var old []signature
 	signed := false

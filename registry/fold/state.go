@@ -74,9 +74,11 @@ func (s *State) Apply(e *Entry) Result {
 		s.statements[e.Leaf.Stmt.Cid] = Decided{Index: s.size, Verdict: r.Verdict, Kind: e.Kind()}
 	}
 	for _, effect := range r.Effects {
-		for _, id := range Named(effect) {
+		for _, id := range Acted(effect) {
 			s.keys[id] = s.key(id)
 		}
+	}
+	for _, effect := range r.Effects {
 		s.apply(effect)
 		s.creditState.apply(effect, s.size)
 		s.standingState.apply(effect)

@@ -25,8 +25,8 @@ type View interface {
 	VersionTaken(publisher sign.KeyID, name, version string) (bool, error)
 	// Handle returns the identity that owns a handle.
 	Handle(handle string) (sign.KeyID, bool, error)
-	// Key returns whose key it is and whether it still signs; false for a text that
-	// no accepted statement names, as an identity or as a key of one. See [PartyOf].
+	// Key returns whose key it is and whether it still signs; false for one that has
+	// signed nothing that was accepted, and is no key of a rotation. See [PartyOf].
 	Key(key sign.KeyID) (KeyState, bool, error)
 	// Chain returns what the key events of an identity come to; false when it has none.
 	Chain(identity sign.KeyID) (Chain, bool, error)

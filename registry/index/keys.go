@@ -19,7 +19,7 @@ import (
 //	E      entry         index asc                     Entry: every log entry, with verdict and digest
 //	G      signer        statement, identity           signerRow: the entry that brought the signature
 //	H      handle        handle                        identity that owns it, i
-//	C      key           key                           keyRow: whose it is; nothing for a first key like any other
+//	C      key           key                           keyRow: whose it is; nothing for a key that signed, and has no event
 //	I      identity      identity                      chainRow: what its key events come to
 //	K      keyevent      identity, index asc           KeyEvent
 //	M      meta          name                          "index": format, origin, applied, digest

@@ -64,6 +64,17 @@ func (s *Snapshot) Party(id sign.KeyID) (identity sign.KeyID, signs bool, err er
 	return identity, not == "" && err == nil, err
 }
 
+// Who returns the identity that a text names: its did:key, that of any of its keys,
+// or a handle. A handle that nobody has is fault.NotFound.
+func (s *Snapshot) Who(text string) (sign.KeyID, error) {
+	if id, err := sign.ParseKeyID(text); err == nil {
+		id, _, err = s.Party(id)
+		return id, err
+	}
+	p, err := s.ByHandle(text)
+	return p.Identity, err
+}
+
 // CurrentKey returns the key that signs for an identity; false when none does any
 // more, and for a later key of another identity.
 func (s *Snapshot) CurrentKey(identity sign.KeyID) (sign.KeyID, bool, error) {

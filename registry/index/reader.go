@@ -225,8 +225,8 @@ func (r reader) head(publisher sign.KeyID, name string) (nameRow, bool, error) {
 	return getRow[nameRow](r, key(tName, string(publisher), name))
 }
 
-// keyOf returns whose key it is. Most rows of the table are of first keys with no
-// event, and hold nothing.
+// keyOf returns whose key it is. Most rows of the table are of keys that signed and
+// have no event, and hold nothing.
 func (r reader) keyOf(id sign.KeyID) (fold.KeyState, bool, error) {
 	k := key(tKey, string(id))
 	payload, ok, err := r.get(k)

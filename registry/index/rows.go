@@ -131,15 +131,10 @@ func (w *rowWriter) keyChange(id sign.KeyID, to func(k fold.KeyState, i uint64) 
 	return w.replace(encode(keyRow(to(s, w.index))), tKey, string(id))
 }
 
-// named adds the identities that the entry names first.
-func (w *rowWriter) named(effects []fold.Effect) error {
-	seen := make(map[sign.KeyID]bool)
+// acted adds those who sign for the first time.
+func (w *rowWriter) acted(effects []fold.Effect) error {
 	for _, e := range effects {
-		for _, id := range fold.Named(e) {
-			if seen[id] {
-				continue
-			}
-			seen[id] = true
+		for _, id := range fold.Acted(e) {
 			if err := w.putOnce(nil, tKey, string(id)); err != nil {
 				return err
 			}

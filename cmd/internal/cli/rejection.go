@@ -16,7 +16,7 @@ var rejections = map[string]string{
 	"missing-signature": "the party that the statement names must sign it; choose its key with --key",
 	"key-revoked":       "the signing key was revoked; choose another with --key",
 	"key-replaced":      "another key took the place of the signing key: \"cairn key history\" says which; choose it with --key",
-	"key-exists":        "the log knows the key already, and a rotation is to one that it has never seen: make a new one with \"cairn key new\"",
+	"key-exists":        "the key has signed in this log already, and a rotation is to one that has not: make a new one with \"cairn key new\"",
 	"next-key":          "the identity announced another key with --next, and no other may follow: choose it with --to",
 	"later-key":         "somebody is named by a later key; name their identity, which \"cairn key history DID\" prints",
 	"threshold":         "more of the group must sign: write the envelope with -o FILE, let others add theirs with \"cairn statement sign FILE\", then \"cairn statement submit FILE\"",

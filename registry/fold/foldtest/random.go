@@ -106,14 +106,14 @@ func (g *generator) entry(i int) Body {
 		return g.log(manifests.New(g.Profile(who, g.handle())), who)
 	case 2:
 		who := g.person()
-		if g.one(3) {
+		if g.one(2) {
 			return g.rotation(who)
 		}
 		if g.one(3) && len(g.people) > 3 {
 			g.people = slices.DeleteFunc(g.people, func(p string) bool { return p == who && !g.one(2) })
 			k := g.Revoke(who)
-			if g.one(2) {
-				since := uint64(g.r.IntN(2*i + 1))
+			if !g.one(4) {
+				since := uint64(g.r.IntN(3*i + 1))
 				k.CompromisedSince = &since
 			}
 			switch g.r.IntN(6) {
