@@ -2,17 +2,21 @@ package registry_test
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	block "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/proof"
+	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/audit"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
+	"github.com/cairn-registry/cairn/registry/translog"
 )
 
 // pruned is a registry's evidence, whose bundles lack some of their key events.
@@ -90,5 +94,81 @@ func TestAuditOfRotatedKeys(t *testing.T) {
 	r, err := audit.Dataset(t.Context(), pruned{h, all}, third, audit.Options{Policy: policy})
 	if err != nil || r.Result != audit.Holds {
 		t.Errorf("what was signed before the revocation: %+v, %v", r, err)
+	}
+}
+
+// forged is evidence whose bundle a liar made.
+type forged struct {
+	pruned
+	bundle []byte
+}
+
+func (f forged) Bundle(context.Context, cid.Cid) ([]byte, error) { return f.bundle, nil }
+
+// TestAuditFindsALeftOutRotation: the key before signs after the rotation, the log has
+// the entry and rejects it, and a bundle without the rotation holds. An audit that has
+// read the log does not say so.
+func TestAuditFindsALeftOutRotation(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.submit(seal(t, rotation(t, "ana", "ana2"), "ana", "ana2"))
+	cfg := h.cfg
+	h.close()
+	l, err := translog.Open(t.Context(), translog.Config{
+		Dir: filepath.Join(cfg.Dir, "log"), TrustDir: filepath.Join(cfg.Dir, "trust"), VKey: cfg.VKey, Signer: cfg.Signer,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stolen := manifests.New(&manifests.Profile{Common: common(t), Identity: foldtest.ID("ana"), Name: "not Ana"})
+	envelope := seal(t, stolen, "ana")
+	e, err := sign.Decode(envelope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := proof.NewLeaf(e, envelope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := foldtest.EncodeLeaf(leaf)
+	if _, err := l.Append(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := l.Receipt(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	h.openStore()
+	body, err := block.NewBlockWithCid(envelope, cjson.RawCID(envelope))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.store.PutRecords(t.Context(), body); err != nil {
+		t.Fatal(err)
+	}
+	h.reopen(nil)
+	b, err := (&proof.Bundle{Entry: proof.Entry{Envelope: envelope, Leaf: entry, Receipt: rec.Encode()}}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := proof.ParsePolicy([]byte(h.cfg.VKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := proof.VerifyBundle(b, policy); err != nil || !r.Holds() {
+		t.Fatalf("offline nothing tells: %+v, %v", r, err)
+	}
+	r, err := audit.Dataset(t.Context(), forged{pruned{h, nil}, b}, foldtest.CID(stolen), audit.Options{Policy: policy})
+	if err != nil || r.Result != audit.Incomplete {
+		t.Errorf("%+v, %v", r, err)
+	}
+	found := slices.ContainsFunc(r.Findings, func(f proof.Finding) bool {
+		return f.Check == audit.CheckKeyEvents && f.Status == proof.NotChecked && strings.Contains(f.Detail, "leaves out a rotation")
+	})
+	if !found {
+		t.Errorf("no finding about the rotation: %+v", r.Findings)
 	}
 }
