@@ -126,6 +126,19 @@ func (s *site) serve() {
 	}
 	mux := http.NewServeMux()
 	s.up.Register(mux)
+	mux.HandleFunc("GET /v1/statements/{cid}/bundle", func(w http.ResponseWriter, r *http.Request) {
+		c, err := cid.Decode(r.PathValue("cid"))
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		b, err := s.reg.Bundle(r.Context(), c)
+		if err != nil {
+			w.WriteHeader(fault.Of(err).HTTPStatus())
+			return
+		}
+		w.Write(b)
+	})
 	s.http = httptest.NewServer(mux)
 	s.url = s.http.URL
 }

@@ -36,6 +36,7 @@ func TestUploadAfterRotation(t *testing.T) {
 	if _, err := s.client("ana2").Push(t.Context(), o); err == nil {
 		t.Error("what the key before signed is taken")
 	}
+	o.Policy = s.policy()
 	o.Seal = func(context.Context) ([]byte, error) { return seal(t, next.statement, "ana2"), nil }
 	second, err := s.client("ana2").Push(t.Context(), o)
 	if err != nil || second.Verdict != "accepted" || second.Sent >= 1<<20 {
