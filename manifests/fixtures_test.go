@@ -147,6 +147,9 @@ func statements(t testing.TB) map[string]*manifests.Statement {
 		}),
 		"key-first":        manifests.New(&manifests.Key{Common: common(), Identity: edKey(1), Key: edKey(1), Op: manifests.KeyFirst}),
 		"key-first-next":   manifests.New(&manifests.Key{Common: common(), Identity: edKey(1), Key: edKey(1), Op: manifests.KeyFirst, Next: sha("next key")}),
+		"key-rotate":       manifests.New(&manifests.Key{Common: common(), Identity: edKey(1), Key: edKey(2), Op: manifests.KeyRotate}),
+		"key-rotate-next":  manifests.New(&manifests.Key{Common: common(), Identity: edKey(1), Key: edKey(2), Op: manifests.KeyRotate, Next: manifests.KeyDigest(edKey(3))}),
+		"key-revoke-old":   manifests.New(&manifests.Key{Common: common(), Identity: edKey(1), Key: edKey(2), Op: manifests.KeyRevoke}),
 		"key-revoke":       manifests.New(&manifests.Key{Common: common(), Identity: edKey(1), Key: edKey(1), Op: manifests.KeyRevoke}),
 		"key-revoke-since": manifests.New(&manifests.Key{Common: common(), Identity: edKey(1), Key: edKey(1), Op: manifests.KeyRevoke, Reason: "laptop lost", CompromisedSince: ptr(uint64(0))}),
 		"attestation-minimal": manifests.New(&manifests.Attestation{

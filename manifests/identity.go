@@ -1,6 +1,9 @@
 package manifests
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/internal/field"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -53,20 +56,23 @@ func (f *Profile) validate(p *field.Problems) {
 // The operations of a key statement.
 const (
 	KeyFirst  = "first"  // the identity's first key event: says that its key is in use
+	KeyRotate = "rotate" // the key takes the place of the one that signs for the identity
 	KeyRevoke = "revoke" // the key signs no later entry
 )
 
-// A Key is the predicate of key/v1: an event in the life of an identity's key.
-// An identity is named by its first key. Events are judged by their index in
-// the log, never by a date.
+// A Key is the predicate of key/v1: an event in the life of an identity's keys.
+// An identity is named by its first key, and keeps that name when other keys
+// sign for it. Events are judged by their index in the log, never by a date.
 type Key struct {
 	Common
 
 	Identity sign.KeyID `json:"identity"`
-	Key      sign.KeyID `json:"key"` // equals Identity in "first"
-	Op       string     `json:"op"`
-	// Next is the lower hex SHA-256 of the text of the key that will follow;
-	// only with "first".
+	// Key is the key that the event is about: in "first" the identity itself, in
+	// "rotate" the new one, which signs beside the one that it replaces.
+	Key sign.KeyID `json:"key"`
+	Op  string     `json:"op"`
+	// Next is the digest of the key that will follow, see [KeyDigest]: no other
+	// may. Only with "first" and "rotate".
 	Next string `json:"next,omitempty"`
 	// Reason is for people; only with "revoke".
 	Reason string `json:"reason,omitempty"`
@@ -81,20 +87,36 @@ func (*Key) Kind() Kind { return KindKey }
 func (k *Key) subject(Subject) Subject { return textSubject(string(k.Identity)) }
 
 func (k *Key) signers() (required, allowed []sign.KeyID) {
-	return []sign.KeyID{k.Key}, []sign.KeyID{k.Key}
+	if k.Op == KeyRotate {
+		return []sign.KeyID{k.Identity, k.Key}, []sign.KeyID{k.Identity, k.Key}
+	}
+	return one(k.Identity)
+}
+
+// KeyDigest returns what [Key.Next] says of a key: the lower hex SHA-256 of the
+// text of its did:key.
+func KeyDigest(id sign.KeyID) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:])
 }
 
 func (k *Key) validate(p *field.Problems) {
 	p.Add(field.KeyID(k.Identity), "predicate.identity")
 	p.Add(field.KeyID(k.Key), "predicate.key")
-	p.Add(field.OneOf(k.Op, KeyFirst, KeyRevoke), "predicate.op")
+	p.Add(field.OneOf(k.Op, KeyFirst, KeyRotate, KeyRevoke), "predicate.op")
 	if k.Op == KeyFirst && k.Key != k.Identity {
 		p.Add("must equal identity: an identity is named by its first key", "predicate.key")
 	}
+	if k.Op == KeyRotate && k.Key == k.Identity {
+		p.Add("must not be identity: a first key never comes back", "predicate.key")
+	}
 	if k.Next != "" {
 		p.Add(field.SHA256(k.Next), "predicate.next")
-		if k.Op != KeyFirst {
-			p.Add(`stands only with op "first"`, "predicate.next")
+		if k.Op == KeyRevoke {
+			p.Add(`stands only with op "first" or "rotate"`, "predicate.next")
+		}
+		if k.Next == KeyDigest(k.Key) {
+			p.Add("must be of another key than this one", "predicate.next")
 		}
 	}
 	p.Line("predicate.reason", k.Reason, maxReason)

@@ -335,14 +335,15 @@ func (s *Statement) Validate() error {
 func StatementCID(payload []byte) cid.Cid { return cjson.RawCID(payload) }
 
 // Signers returns who must sign the statement and who may, by the statement
-// alone; allowed contains required. Whether a key was valid depends on the state
-// of the log, and so does who else may sign, or must, when [Statement.StateSigners]
-// says so.
+// alone; allowed contains required. They are identities, but for the groups of a
+// registry statement and the new key of a rotation: which key signs for an
+// identity at an entry of the log depends on the log, and so does who else may
+// sign, or must, when [Statement.StateSigners] says so.
 //
 //   - contribution, model: the publisher must; the contributors may.
 //   - registry: the operators it lists may; a threshold of those in force must.
 //   - agreement: those with a share may.
-//   - key: the key itself must. profile, payee, commit: the identity.
+//   - key, profile, payee, commit: the identity must; in a rotation its new key, too.
 //   - the other kinds: the one party that the predicate names, or nobody when
 //     [Statement.Authority] names a group.
 func (s *Statement) Signers() (required, allowed []sign.KeyID) { return s.Predicate.signers() }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -32,14 +33,28 @@ func (r *Registry) Envelope(ctx context.Context, statement cid.Cid) ([]byte, err
 	return r.cfg.Blocks.Block(ctx, st.Envelope.Cid)
 }
 
-// Revoked reports whether a key was revoked, as far as the index has read the log.
-// It is for the door: whether an entry's signers could sign is judged at its index.
-func (r *Registry) Revoked(id sign.KeyID) (revoked bool, err error) {
+// Party returns the identity that a key belongs to, and whether it signs for it, as
+// far as the index has read the log: a key that was revoked or replaced does not. It
+// is for the door: whether an entry's signers could sign is judged at its index.
+func (r *Registry) Party(id sign.KeyID) (identity sign.KeyID, signs bool, err error) {
 	err = r.View(func(s *index.Snapshot) error {
-		revoked, err = s.Revoked(id)
+		identity, signs, err = s.Party(id)
 		return err
 	})
-	return revoked, err
+	return identity, signs, err
+}
+
+// Live returns the identity that a key or an identity's name belongs to, and whether
+// any key signs for it still.
+func (r *Registry) Live(id sign.KeyID) (identity sign.KeyID, live bool, err error) {
+	err = r.View(func(s *index.Snapshot) error {
+		if identity, _, err = s.Party(id); err != nil {
+			return err
+		}
+		_, live, err = s.CurrentKey(identity)
+		return err
+	})
+	return identity, live, err
 }
 
 // Document returns a manifest or terms document by its CID, as the store has it.
@@ -69,7 +84,8 @@ func (r *Registry) Receipt(_ context.Context, statement cid.Cid) ([]byte, error)
 }
 
 // Bundle returns all that offline verification of a statement needs: its
-// envelope, leaf and receipt, and the key events of its signers.
+// envelope, leaf and receipt, and the key events of its signers. fault.TooLarge
+// when those are more than [proof.MaxKeyEvents].
 func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error) {
 	var st index.Statement
 	var events []index.KeyEvent
@@ -80,29 +96,23 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 		if err := present(s, st.Index); err != nil {
 			return err
 		}
-		for _, signer := range st.Signers {
-			more, err := s.KeyEvents(signer.ID)
-			if err != nil {
-				return err
-			}
-			events = append(events, more...)
+		entry, err := s.Entry(st.Index)
+		if err != nil {
+			return err
 		}
-		return nil
+		events, err = keyEvents(s, entry.Keys, st.Signers)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(events, func(a, b index.KeyEvent) int { return int(int64(a.Index) - int64(b.Index)) })
 	log := r.tlog.Reader
 	entry, err := r.entry(ctx, log, st.Index, st.Envelope.Cid)
 	if err != nil {
 		return nil, err
 	}
 	b := proof.Bundle{Entry: entry}
-	for i, k := range events {
-		if i > 0 && events[i-1].Index == k.Index {
-			continue
-		}
+	for _, k := range events {
 		env, err := r.envelopeOf(k.Statement.Cid)
 		if err != nil {
 			return nil, err
@@ -125,6 +135,35 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 		}
 	}
 	return b.Encode()
+}
+
+// keyEvents returns the key events of the identities behind keys and signers, in
+// the order of the log.
+func keyEvents(s *index.Snapshot, keys []sign.KeyID, signers []index.Signer) (events []index.KeyEvent, err error) {
+	for _, g := range signers {
+		keys = append(slices.Clip(keys), g.ID)
+	}
+	seen := make(map[sign.KeyID]bool)
+	for _, k := range keys {
+		id, _, err := s.Party(k)
+		if err != nil {
+			return nil, err
+		}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		more, next, err := s.KeyEvents(id, nil, proof.MaxKeyEvents)
+		if err != nil {
+			return nil, err
+		}
+		if events = append(events, more...); next != nil || len(events) > proof.MaxKeyEvents {
+			return nil, fault.WithHint(fault.New(fault.TooLarge, "the signers have more key events than the %d that a bundle carries", proof.MaxKeyEvents),
+				"the log has them: cairn-audit log reads it, and a replay judges them")
+		}
+	}
+	slices.SortFunc(events, func(a, b index.KeyEvent) int { return cmp.Compare(a.Index, b.Index) })
+	return events, nil
 }
 
 func (r *Registry) envelopeOf(statement cid.Cid) (env cid.Cid, err error) {
@@ -200,13 +239,9 @@ func (r *Registry) Resolve(ref string) (Resolution, error) {
 func (out *Resolution) name(s *index.Snapshot, ref string) error {
 	publisher, name, _ := strings.Cut(ref, "/")
 	name, version, exact := strings.Cut(name, "@")
-	id, err := sign.ParseKeyID(publisher)
+	id, err := s.Who(publisher)
 	if err != nil {
-		p, err := s.ByHandle(publisher)
-		if err != nil {
-			return err
-		}
-		id = p.Identity
+		return err
 	}
 	var d index.Dataset
 	if exact {

@@ -72,7 +72,8 @@ func (r *Registry) Submit(ctx context.Context, envelope []byte) (*Submitted, err
 type Parcel struct {
 	Statement *manifests.Statement
 	CID       cid.Cid      // of the statement
-	Signers   []sign.KeyID // whose signatures hold
+	Signers   []sign.KeyID // the keys whose signatures hold
+	Parties   []sign.KeyID // the identities that those belong to, in the same order
 	Envelope  []byte       // normalised
 	leaf      []byte
 }
@@ -99,6 +100,19 @@ func (r *Registry) Read(envelope []byte) (*Parcel, error) {
 	p := &Parcel{Statement: s, CID: manifests.StatementCID(e.Payload), Envelope: encoded, leaf: leaf}
 	for _, sig := range e.Signatures {
 		p.Signers = append(p.Signers, sig.KeyID)
+	}
+	err = r.View(func(v *index.Snapshot) error {
+		for _, k := range p.Signers {
+			id, _, err := v.Party(k)
+			if err != nil {
+				return err
+			}
+			p.Parties = append(p.Parties, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -156,10 +170,6 @@ func (r *Registry) open(envelope []byte) (*sign.Envelope, *manifests.Statement, 
 
 // candidates are the keys that may have signed s, as the log stands.
 func (r *Registry) candidates(s *manifests.Statement) (ids []sign.KeyID, err error) {
-	if !s.StateSigners() {
-		_, ids = s.Signers()
-		return ids, nil
-	}
 	err = r.View(func(v *index.Snapshot) error {
 		state, err := v.Fold()
 		if err != nil {
@@ -252,9 +262,12 @@ func (r *Registry) stalled() error {
 // it has to be logged.
 func (r *Registry) known(id cid.Cid, e *sign.Envelope, s *manifests.Statement) (*Submitted, error) {
 	var st index.Statement
-	repeats := false
+	repeats, added := false, false
 	err := r.View(func(v *index.Snapshot) (err error) {
-		if st, err = v.Statement(id); !errors.Is(err, fault.NotFound) {
+		if st, err = v.Statement(id); err == nil {
+			added, err = adds(v, e, s, st.Signers)
+		}
+		if !errors.Is(err, fault.NotFound) {
 			return err
 		}
 		first, ok, err := stated(v, s)
@@ -268,14 +281,28 @@ func (r *Registry) known(id cid.Cid, e *sign.Envelope, s *manifests.Statement) (
 	if err != nil || !st.Statement.Defined() {
 		return nil, err
 	}
-	if st.Verdict == fold.Accepted && !repeats {
-		for _, sig := range e.Signatures {
-			if !slices.ContainsFunc(st.Signers, func(o index.Signer) bool { return o.ID == sig.KeyID }) {
-				return nil, nil
-			}
-		}
+	if st.Verdict == fold.Accepted && !repeats && added {
+		return nil, nil
 	}
 	return r.answer(st.Index, id, s)
+}
+
+// adds reports whether the envelope of an accepted statement carries signatures of
+// somebody whose signature is not recorded, by whichever key.
+func adds(v *index.Snapshot, e *sign.Envelope, s *manifests.Statement, recorded []index.Signer) (bool, error) {
+	for _, sig := range e.Signatures {
+		id := sig.KeyID
+		if s.Authority() == "" {
+			var err error
+			if id, _, err = v.Party(id); err != nil {
+				return false, err
+			}
+		}
+		if !slices.ContainsFunc(recorded, func(o index.Signer) bool { return o.ID == id }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // stated returns the payment that has the key of s and says the same; false for
@@ -368,6 +395,14 @@ func (r *Registry) foresee(leaf, envelope []byte) error {
 			err = fault.WithHint(err, "the terms of a parent ask for an edge of a larger weight")
 		case fold.PastPeriod:
 			err = fault.WithHint(err, "an agreement begins at the earliest with the period after the open one")
+		case fold.KeyReplaced:
+			err = fault.WithHint(err, "another key took the place of the one that signed: sign with the identity's newest key")
+		case fold.KeyExists:
+			err = fault.WithHint(err, "a rotation is to a key that has signed nothing in this log: make a new one")
+		case fold.NextKey:
+			err = fault.WithHint(err, "the identity announced the digest of the key that follows; no other may")
+		case fold.LaterKey:
+			err = fault.WithHint(err, "people are named by the first key of their identity: GET /v1/keys/KEY says which it is")
 		case fold.KeyTaken:
 			err = fault.WithHint(err, "another payment has this key; a payment is stated once")
 		}

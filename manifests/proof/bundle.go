@@ -13,15 +13,16 @@ const (
 	bundleVersion = 1
 	// MaxBundle bounds a bundle: an envelope, and a few key events.
 	MaxBundle = 4 << 20
-	// maxKeyEvents bounds the key events of a bundle: two for each of 32 signers.
-	maxKeyEvents = 64
+	// MaxKeyEvents bounds the key events of a bundle: eight for each of 32 signers,
+	// about 1 MiB with their proofs.
+	MaxKeyEvents = 256
 )
 
 // A Bundle is all that offline verification of a statement needs besides the
 // verifier's own policy: a .cairn.json file.
 type Bundle struct {
 	Entry
-	// KeyEvents are the key/v1 entries of the signers, in log order.
+	// KeyEvents are the key/v1 entries of the signers' identities, in log order.
 	KeyEvents []Entry
 }
 
@@ -78,8 +79,8 @@ func ParseBundle(b []byte) (*Bundle, error) {
 	if j.V != bundleVersion {
 		return nil, fault.New(fault.Unverified, "a bundle of version %d", j.V)
 	}
-	if len(j.KeyEvents) > maxKeyEvents {
-		return nil, fault.New(fault.Unverified, "the bundle has %d key events, the limit is %d", len(j.KeyEvents), maxKeyEvents)
+	if len(j.KeyEvents) > MaxKeyEvents {
+		return nil, fault.New(fault.Unverified, "the bundle has %d key events, the limit is %d", len(j.KeyEvents), MaxKeyEvents)
 	}
 	var out Bundle
 	var err error

@@ -205,7 +205,7 @@ func TestBundleLimits(t *testing.T) {
 		}
 		return enc
 	}
-	for n, code := range map[int]fault.Code{64: "", 65: fault.Unverified} {
+	for n, code := range map[int]fault.Code{proof.MaxKeyEvents: "", proof.MaxKeyEvents + 1: fault.Unverified} {
 		if _, err := proof.ParseBundle(size(proof.Bundle{Entry: e, KeyEvents: slices.Repeat([]proof.Entry{e}, n)})); fault.Of(err) != code {
 			t.Errorf("%d key events: %v, want %q", n, err, code)
 		}

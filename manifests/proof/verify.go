@@ -2,9 +2,7 @@ package proof
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -26,7 +24,7 @@ const (
 	CheckQuorum     = "quorum"       // enough witnesses cosigned it
 	CheckOrigin     = "origin"       // the statement was made for this log
 	CheckInclusion  = "inclusion"    // the leaf is in the checkpoint's tree
-	CheckKeys       = "key-validity" // no signer's key was revoked before the entry
+	CheckKeys       = "key-validity" // no signer's key was replaced or revoked before the entry
 	CheckVerdict    = "verdict"      // what the log's rules made of the entry
 )
 
@@ -38,7 +36,11 @@ type BundleReport struct {
 	Size      uint64         `json:"size"`
 	Origin    string         `json:"origin,omitempty"`
 	Signers   []sign.KeyID   `json:"signers,omitempty"`
-	Findings  []Finding      `json:"findings"`
+	// Parties are the identities that the signers' keys belonged to at the entry, by
+	// the key events in the bundle, in the order of Signers; nil when each key is the
+	// first of its identity.
+	Parties  []sign.KeyID `json:"parties,omitempty"`
+	Findings []Finding    `json:"findings"`
 
 	statement *manifests.Statement
 }
@@ -90,23 +92,25 @@ func VerifyBundle(b []byte, p *Policy) (*BundleReport, error) {
 	if !r.add(CheckBundle, "", err, "") {
 		return r, nil
 	}
-	r.envelope(bundle.Envelope, bundle.Leaf)
+	chain, events := r.keyEvents(bundle, p)
+	r.envelope(bundle.Envelope, bundle.Leaf, chain)
 	v, ok := r.inclusion(bundle.Entry, p)
-	r.keys(bundle, p, v, ok)
+	r.keys(chain, events, v, ok)
 	r.skip(CheckVerdict, "a receipt proves inclusion, not acceptance: needs replay of the log, or a state/v1 entry")
 	return r, nil
 }
 
 // CheckEntry reports on an envelope and its leaf by themselves: the checks from
 // [CheckEnvelope] to [CheckLeaf]. Auditors that get their evidence in parts
-// call it.
+// call it. Without key events, a signer that the statement does not name may be a
+// later key of somebody whom it names: [CheckSigners] is then not checked.
 func CheckEntry(envelope, leaf []byte) *BundleReport {
 	r := new(BundleReport)
-	r.envelope(envelope, leaf)
+	r.envelope(envelope, leaf, nil)
 	return r
 }
 
-func (r *BundleReport) envelope(envelope, leaf []byte) {
+func (r *BundleReport) envelope(envelope, leaf []byte, chain *chainAt) {
 	e, err := sign.Decode(envelope)
 	if !r.add(CheckEnvelope, "", err, "") {
 		for _, c := range []string{CheckSignatures, CheckStatement, CheckSubject, CheckSigners, CheckLeaf} {
@@ -127,11 +131,7 @@ func (r *BundleReport) envelope(envelope, leaf []byte) {
 	}
 	r.statement, r.Kind = s, s.Kind
 	r.add(CheckSubject, s.Subject[0].Name, s.CheckSubject(), "")
-	detail := ""
-	if s.StateSigners() {
-		detail = "the log's state names more signers than the statement; it takes a replay to judge them"
-	}
-	r.add(CheckSigners, "", checkSigners(s, signers), detail)
+	r.signers(s, signers, chain)
 	want, err := NewLeaf(e, envelope)
 	if err == nil {
 		var enc []byte
@@ -140,25 +140,6 @@ func (r *BundleReport) envelope(envelope, leaf []byte) {
 		}
 	}
 	r.add(CheckLeaf, want.Env.String(), err, "")
-}
-
-func checkSigners(s *manifests.Statement, signers []sign.KeyID) error {
-	required, allowed := s.Signers()
-	var errs []error
-	for _, k := range required {
-		if !slices.Contains(signers, k) {
-			errs = append(errs, fault.New(fault.Unverified, "%s had to sign and did not", k))
-		}
-	}
-	if s.StateSigners() {
-		return errors.Join(errs...)
-	}
-	for _, k := range signers {
-		if !slices.Contains(allowed, k) {
-			errs = append(errs, fault.New(fault.Unverified, "%s signed and is not a party to the statement", k))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func (r *BundleReport) inclusion(e Entry, p *Policy) (Verified, bool) {
@@ -194,57 +175,6 @@ func (r *BundleReport) inclusion(e Entry, p *Policy) (Verified, bool) {
 	}
 	ok := r.add(CheckInclusion, fmt.Sprintf("entry %d", rec.Index), rec.included(e.Leaf, v.Checkpoint), fmt.Sprintf("in the tree of size %d", v.Size))
 	return v, ok
-}
-
-// keys looks at the key events that the bundle carries. One that does not hold
-// itself fails the check; so does a revocation below the entry's index.
-func (r *BundleReport) keys(b *Bundle, p *Policy, v Verified, included bool) {
-	if !included {
-		r.skip(CheckKeys, "where the entry stands is not proved")
-		return
-	}
-	if len(b.KeyEvents) == 0 {
-		r.add(CheckKeys, "", nil, fmt.Sprintf("no key events of the signers up to size %d are in the bundle", v.Size))
-		return
-	}
-	for i, e := range b.KeyEvents {
-		subject := fmt.Sprintf("keyEvents[%d]", i)
-		k, index, err := keyEvent(e, p, v)
-		detail := ""
-		if err == nil {
-			detail = fmt.Sprintf("%s of %s at entry %d", k.Op, k.Key, index)
-			if k.Op == manifests.KeyRevoke && index < r.Index && slices.Contains(r.Signers, k.Key) {
-				err = fault.New(fault.Unverified, "%s was revoked at entry %d, before entry %d", k.Key, index, r.Index)
-			}
-		}
-		r.add(CheckKeys, subject, err, detail)
-	}
-}
-
-func keyEvent(e Entry, p *Policy, v Verified) (*manifests.Key, uint64, error) {
-	sub := CheckEntry(e.Envelope, e.Leaf)
-	if !sub.Holds() {
-		return nil, 0, fault.New(fault.Unverified, "the key event does not hold: %s", sub.failed())
-	}
-	k, ok := sub.Predicate().(*manifests.Key)
-	if !ok {
-		return nil, 0, fault.New(fault.Unverified, "an entry of kind %s is no key event", sub.Kind)
-	}
-	rec, err := ParseReceipt(e.Receipt)
-	if err != nil {
-		return nil, 0, err
-	}
-	w, err := rec.Verify(e.Leaf, p)
-	if err != nil {
-		return nil, 0, err
-	}
-	if w.Checkpoint != v.Checkpoint {
-		return nil, 0, fault.New(fault.Unverified, "the key event is proved against another checkpoint")
-	}
-	if k.Registry != w.Origin {
-		return nil, 0, fault.New(fault.Unverified, "the key event is for %s", fault.Quote(k.Registry))
-	}
-	return k, rec.Index, nil
 }
 
 func (r *BundleReport) failed() string {

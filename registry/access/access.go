@@ -46,8 +46,8 @@ const (
 type Options struct {
 	Registry *registry.Registry
 	Store    *spaces.Store
-	// Custodial returns the identity of a key in the operator's key ring, for
-	// tokens that are bound to one; nil: such tokens open nothing.
+	// Custodial returns a key in the operator's key ring, for tokens that are bound
+	// to one; nil: such tokens open nothing.
 	Custodial func(name string) (sign.KeyID, error)
 	// File keeps the hashes of the tokens over a restart; "": they end with the
 	// process.
@@ -103,8 +103,8 @@ func (a *Access) Close() error { return a.tokens.close() }
 // Opened returns the terms whose spaces id opens: those that it accepted, or may
 // fetch for somebody, and those under which nobody has data here but itself, as the
 // publisher or a contributor of each version. A space all versions in which are
-// withdrawn or erased is opened for nobody. At most 224 are returned; none for a key
-// that was revoked.
+// withdrawn or erased is opened for nobody. At most 224 are returned; none for an
+// identity for which no key signs any more.
 func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	applied := a.o.Registry.Status().Applied
 	a.mu.Lock()
@@ -122,7 +122,7 @@ func (a *Access) Opened(id sign.KeyID) ([]cid.Cid, error) {
 	}
 	err := a.o.Registry.View(func(s *index.Snapshot) error {
 		applied = s.Applied()
-		if gone, err := s.Revoked(id); gone || err != nil {
+		if _, live, err := s.CurrentKey(id); !live || err != nil {
 			return err
 		}
 		own, err := a.own(s)
@@ -240,14 +240,19 @@ func accepted(s *index.Snapshot, terms cid.Cid, id sign.KeyID) (bool, error) {
 	return err == nil, err
 }
 
-// key is whose rights a caller has; "" for nobody's.
-func (a *Access) key(c auth.Caller) sign.KeyID {
+// who is whose rights a caller has; "" for nobody's. A custodial key that was
+// replaced, by whoever took its identity over, has none.
+func (a *Access) who(c auth.Caller) (sign.KeyID, error) {
 	if c.Custodial != "" && a.o.Custodial != nil {
-		if id, err := a.o.Custodial(c.Custodial); err == nil {
-			return id
+		if key, err := a.o.Custodial(c.Custodial); err == nil {
+			id, signs, err := a.o.Registry.Party(key)
+			if !signs {
+				id = ""
+			}
+			return id, err
 		}
 	}
-	return c.Key
+	return c.Key, nil
 }
 
 // Middleware opens for a request what its caller may read. It stands inside
@@ -276,11 +281,11 @@ func (a *Access) open(ctx context.Context) (context.Context, error) {
 	case c.Token != "" && (c.Role == auth.Auditor || c.Role == auth.Operator):
 		return spaces.WithAll(ctx), nil
 	}
-	id := a.key(c)
-	if id == "" {
-		return ctx, nil
+	id, err := a.who(c)
+	if id == "" || err != nil {
+		return ctx, err
 	}
-	if gone, err := a.o.Registry.Revoked(id); gone || err != nil {
+	if _, live, err := a.o.Registry.Live(id); !live || err != nil {
 		return ctx, err
 	}
 	ctx = context.WithValue(ctx, whoKey{}, id)
@@ -349,7 +354,11 @@ func (a *Access) Peer() func(id sign.KeyID, c cid.Cid) bool {
 		if _, err := a.o.Store.Size(ctx, c); err == nil {
 			return true
 		}
-		terms, err := a.Opened(id)
+		who, signs, err := a.o.Registry.Party(id)
+		if err != nil || !signs {
+			return false
+		}
+		terms, err := a.Opened(who)
 		if err != nil || len(terms) == 0 {
 			return false
 		}

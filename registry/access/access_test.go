@@ -69,7 +69,7 @@ func (s *site) begin() {
 	}
 	// Its clock goes two seconds behind, so that nothing was signed before it began.
 	behind := func() time.Time { return s.now().Add(-2 * time.Second) }
-	if s.auth, err = auth.New(auth.Options{Policy: auth.Policy{Write: auth.Open}, Issued: s.access.Issued, Revoked: s.reg.Revoked, Now: behind}); err != nil {
+	if s.auth, err = auth.New(auth.Options{Policy: auth.Policy{Write: auth.Open}, Issued: s.access.Issued, Party: s.reg.Party, Live: s.reg.Live, Now: behind}); err != nil {
 		s.t.Fatal(err)
 	}
 	mux := http.NewServeMux()

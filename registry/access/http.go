@@ -59,7 +59,7 @@ func (a *Access) token(w http.ResponseWriter, r *http.Request) (*wire.Access, er
 		return nil, fault.New(fault.Denied, "nothing is gated here: no access is needed")
 	}
 	c, ok := auth.FromContext(r.Context())
-	if !ok || c.Token != "" || c.Key == "" {
+	if !ok || c.Token != "" || c.Signed == "" {
 		return nil, fault.WithHint(fault.New(fault.Unauthenticated, "access is given for a signed request"),
 			"the request is signed as RFC 9421 has it, by the key that accepted the terms")
 	}
@@ -77,7 +77,8 @@ func (a *Access) token(w http.ResponseWriter, r *http.Request) (*wire.Access, er
 				`"cairn accept" accepts them by signature`)
 		}
 	}
-	token, expires, err := a.tokens.give(c.Key, a.o.Life)
+	// The token is the key's, and ends with it.
+	token, expires, err := a.tokens.give(c.Signed, a.o.Life)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -264,12 +265,12 @@ func (a *API) datasets(r *http.Request) (any, error) {
 	var page index.Page
 	err = a.reg.View(func(s *index.Snapshot) (err error) {
 		if text := v.Get("contributor"); text != "" {
-			if q.Contributor, err = party(s, text); err != nil {
+			if q.Contributor, err = s.Who(text); err != nil {
 				return err
 			}
 		}
 		if text := v.Get("publisher"); text != "" {
-			if q.Publisher, err = party(s, text); err != nil {
+			if q.Publisher, err = s.Who(text); err != nil {
 				return err
 			}
 		}
@@ -277,15 +278,6 @@ func (a *API) datasets(r *http.Request) (any, error) {
 		return err
 	})
 	return wirePage(page), err
-}
-
-// party reads a did:key or a handle.
-func party(s *index.Snapshot, text string) (sign.KeyID, error) {
-	if id, err := sign.ParseKeyID(text); err == nil {
-		return id, nil
-	}
-	p, err := s.ByHandle(text)
-	return p.Identity, err
 }
 
 func (a *API) history(r *http.Request) (any, error) {
@@ -299,7 +291,7 @@ func (a *API) history(r *http.Request) (any, error) {
 	}
 	var page index.Page
 	err = a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("publisher"))
+		id, err := s.Who(r.PathValue("publisher"))
 		if err != nil {
 			return err
 		}
@@ -312,7 +304,7 @@ func (a *API) history(r *http.Request) (any, error) {
 func (a *API) datasetVersion(r *http.Request) (any, error) {
 	var out wire.Page
 	err := a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("publisher"))
+		id, err := s.Who(r.PathValue("publisher"))
 		if err != nil {
 			return err
 		}
@@ -341,19 +333,53 @@ func (a *API) resolve(r *http.Request) (any, error) {
 }
 
 func (a *API) identity(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	after, limit, err := paging(q)
+	if err != nil {
+		return nil, err
+	}
+	from := &after
+	if !q.Has("after") {
+		from = nil
+	}
 	var out wire.Identity
-	err := a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("did"))
+	err = a.reg.View(func(s *index.Snapshot) error {
+		id, err := s.Who(r.PathValue("did"))
 		if err != nil {
 			return err
 		}
-		out = wire.Identity{Size: s.Applied(), Identity: id, Events: []wire.KeyEvent{}}
-		events, err := s.KeyEvents(id)
+		out = wire.Identity{Size: s.Applied(), Identity: id, Events: []wire.KeyEvent{}, Keys: []wire.Key{}}
+		if key, ok, err := s.CurrentKey(id); err != nil {
+			return err
+		} else if ok {
+			out.Key = key
+		}
+		if out.Announced, err = s.Announced(id); err != nil {
+			return err
+		}
+		events, next, err := s.KeyEvents(id, from, limit)
 		if err != nil {
 			return err
+		}
+		if next != nil {
+			out.Next = *next
+		}
+		keys := []sign.KeyID{}
+		if from == nil {
+			keys = append(keys, id)
 		}
 		for _, e := range events {
 			out.Events = append(out.Events, wire.KeyEvent(e))
+			if !slices.Contains(keys, e.Key) {
+				keys = append(keys, e.Key)
+			}
+		}
+		for _, k := range keys {
+			key, err := s.Key(k)
+			if err != nil {
+				return err
+			}
+			out.Keys = append(out.Keys, wire.Key(key))
 		}
 		p, err := s.Profile(id)
 		if errors.Is(err, fault.NotFound) {

@@ -190,7 +190,7 @@ func (a *API) creditStatement(r *http.Request) (any, error) {
 func (a *API) party(text string) (string, error) {
 	var id string
 	err := a.reg.View(func(s *index.Snapshot) error {
-		p, err := party(s, text)
+		p, err := s.Who(text)
 		id = string(p)
 		return err
 	})

@@ -229,7 +229,7 @@ func (a *API) acceptances(r *http.Request) (any, error) {
 		var who sign.KeyID
 		var err error
 		if text := v.Get("party"); text != "" {
-			if who, err = party(s, text); err != nil {
+			if who, err = s.Who(text); err != nil {
 				return err
 			}
 		}

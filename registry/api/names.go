@@ -20,7 +20,7 @@ func (a *API) named(r *http.Request) (d index.Dataset, size uint64, err error) {
 	name, version, fixed := strings.Cut(r.PathValue("name"), "@")
 	err = a.reg.View(func(s *index.Snapshot) error {
 		size = s.Applied()
-		id, err := party(s, r.PathValue("publisher"))
+		id, err := s.Who(r.PathValue("publisher"))
 		if err != nil {
 			return err
 		}

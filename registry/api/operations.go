@@ -67,7 +67,7 @@ var operations = []operation{
 	{method: "GET", path: "/v1/resolve", id: "resolve", about: "What a reference names: a name, a statement, a manifest or a root.", query: []parameter{
 		{name: "ref", about: "did or handle / name [@version], or a CID", required: true},
 	}, answer: wire.Resolution{}},
-	{method: "GET", path: "/v1/keys/{did}", id: "identity", about: "What the log says about an identity: its keys and its profile.", answer: wire.Identity{}},
+	{method: "GET", path: "/v1/keys/{did}", id: "identity", about: "What the log says about an identity, by its name or any of its keys: its keys, from when to when each signs, and its profile.", query: page, answer: wire.Identity{}},
 
 	{method: "GET", path: "/v1/metadata", id: "metadataFormats", about: "The formats in which datasets are described.", answer: wire.MetadataFormats{}},
 	{method: "GET", path: "/v1/metadata/{format}/{ref...}", id: "metadata", about: "The description of a dataset in a format, such as croissant, by publisher/name[@version] or a CID.", answer: anything{}, answerType: typeLD},

@@ -69,7 +69,7 @@ func (a *API) node(r *http.Request) (any, error) {
 func (a *API) namedNode(r *http.Request) (any, error) {
 	var out wire.Node
 	err := a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("publisher"))
+		id, err := s.Who(r.PathValue("publisher"))
 		if err != nil {
 			return err
 		}
@@ -463,7 +463,7 @@ func wireDispute(s *index.Snapshot, i uint64, d fold.AddDispute) (wire.Dispute, 
 func (a *API) payees(r *http.Request) (any, error) {
 	out := wire.Payees{Payees: []wire.Payee{}}
 	err := a.reg.View(func(s *index.Snapshot) error {
-		id, err := party(s, r.PathValue("did"))
+		id, err := s.Who(r.PathValue("did"))
 		if err != nil {
 			return err
 		}

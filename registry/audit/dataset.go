@@ -83,12 +83,12 @@ func Dataset(ctx context.Context, ev Evidence, statement cid.Cid, o Options) (*R
 // about the sources.
 func (a *auditor) surroundings(latest proof.Checkpoint, bundle *proof.Bundle, b *proof.BundleReport, c *manifests.Contribution) {
 	signers := make(map[string]sign.KeyID) // by the subject of key events about them
-	for _, id := range b.Signers {
+	for _, id := range slices.Concat(b.Signers, b.Parties) {
 		signers[cjson.RawCID([]byte(id)).KeyString()] = id
 	}
-	carried := make(map[string]bool)
-	for _, e := range bundle.KeyEvents {
-		carried[string(e.Leaf)] = true
+	carried := make(map[string]int)
+	for i, e := range bundle.KeyEvents {
+		carried[string(e.Leaf)] = i
 	}
 	wanted := make(map[string]int64) // statements that are named, and their index
 	if c != nil {
@@ -105,7 +105,7 @@ func (a *auditor) surroundings(latest proof.Checkpoint, bundle *proof.Bundle, b 
 		}
 	}
 	events := 0
-	var left []event
+	var all []event
 	ok := a.recompute(latest, func(i uint64, l proof.Leaf, raw []byte) {
 		if at, ok := wanted[l.Stmt.KeyString()]; ok && at < 0 {
 			wanted[l.Stmt.KeyString()] = int64(i)
@@ -118,15 +118,19 @@ func (a *auditor) surroundings(latest proof.Checkpoint, bundle *proof.Bundle, b 
 				continue
 			}
 			events++
-			if !carried[string(raw)] && len(left) < maxLeft {
-				left = append(left, event{i, l.Env.Cid, slices.Clone(raw)})
+			at, ok := carried[string(raw)]
+			switch {
+			case ok:
+				all = append(all, event{index: i, envelope: bundle.KeyEvents[at].Envelope, leaf: bundle.KeyEvents[at].Leaf})
+			case len(all) < maxEvents:
+				all = append(all, event{index: i, cid: l.Env.Cid, leaf: slices.Clone(raw)})
 			}
 		}
 	})
 	if !ok {
 		return
 	}
-	a.keyEvents(left, b, fmt.Sprintf("%d in the log up to size %d; none that counts is missing in the bundle", events, latest.Size))
+	a.keyEvents(all, b, fmt.Sprintf("%d in the log up to size %d; none that counts is missing in the bundle", events, latest.Size))
 	if c == nil {
 		return
 	}
@@ -148,30 +152,51 @@ func (a *auditor) surroundings(latest proof.Checkpoint, bundle *proof.Bundle, b 
 	}
 }
 
-// maxLeft bounds the key events outside a bundle that an audit fetches.
-const maxLeft = 256
+// maxEvents bounds the key events that an audit looks at: those of a bundle, and as
+// many that it does not carry.
+const maxEvents = 2 * proof.MaxKeyEvents
 
-// An event is a key/v1 entry that a bundle does not carry.
+// An event is a key/v1 entry. One that a bundle does not carry is fetched.
 type event struct {
 	index    uint64
-	envelope cid.Cid
+	cid      cid.Cid
+	envelope []byte // nil: not in the bundle
 	leaf     []byte
 }
 
 // keyEvents looks at the key/v1 entries about the signers that the bundle does
 // not carry. Those that the log's rules reject have no effect and no place in a
-// bundle; a revocation that its key signed, below the entry, was left out.
-func (a *auditor) keyEvents(left []event, b *proof.BundleReport, detail string) {
+// bundle. A revocation of a signer's key, below the entry, was left out; and so was
+// a rotation, unless the log knew its new key before: only a replay tells.
+func (a *auditor) keyEvents(all []event, b *proof.BundleReport, detail string) {
+	chain := proof.NewChain()
 	var wrong error
-	for _, e := range left {
-		envelope, err := a.ev.Block(a.ctx, e.envelope)
-		if err != nil {
-			a.judge(CheckKeyEvents, fmt.Sprintf("entry %d", e.index), err, "")
-			return
+	for _, e := range all {
+		envelope, left := e.envelope, e.envelope == nil
+		if left {
+			var err error
+			if envelope, err = a.ev.Block(a.ctx, e.cid); err != nil {
+				a.judge(CheckKeyEvents, fmt.Sprintf("entry %d", e.index), err, "")
+				return
+			}
 		}
 		r := proof.CheckEntry(envelope, e.leaf)
 		k, ok := r.Predicate().(*manifests.Key)
-		if ok && r.Holds() && k.Op == manifests.KeyRevoke && e.index < b.Index && slices.Contains(b.Signers, k.Key) {
+		if !ok || !r.Holds() || left && e.index >= b.Index {
+			continue
+		}
+		switch {
+		case left && k.Op == manifests.KeyRotate:
+			if chain.Follows(e.index, k, r.Signers) == nil {
+				a.judge(CheckKeyEvents, fmt.Sprintf("entry %d", e.index), fault.New(fault.Internal,
+					"the bundle leaves out a rotation from a key of %s to %s: it counts unless the log rejected it, which takes a replay", k.Identity, k.Key), "")
+				return
+			}
+			continue
+		case chain.Add(e.index, k, r.Signers) != nil:
+			continue
+		}
+		if left && k.Op == manifests.KeyRevoke && slices.Contains(b.Signers, k.Key) {
 			wrong = fault.New(fault.Unverified, "the bundle leaves out entry %d, which revokes %s", e.index, k.Key)
 			break
 		}

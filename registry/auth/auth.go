@@ -1,5 +1,5 @@
 // Package auth finds out who sends a request, and says who may write. A caller
-// is a key: requests are signed as RFC 9421 has it, by the key that signs the
+// is an identity: requests are signed as RFC 9421 has it, by the key that signs the
 // statement, or carry a bearer token that the operator gave out. There are no
 // passwords, no cookies and no accounts.
 //
@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +56,7 @@ type Token struct {
 	Name    string     // for people, logs and quotas; unique
 	SHA256  string     // of the token's text, hex
 	Role    Role       // contributor by default
-	Key     sign.KeyID // the key whose statements the holder may send; "" for any
+	Key     sign.KeyID // the identity whose statements the holder may send; "" for any
 	Expires time.Time  // zero: never
 	// Custodial is the name of a key in the operator's key ring that signs for
 	// the holder, "" for none.
@@ -67,7 +66,7 @@ type Token struct {
 // A Policy is the operator's choice. Its zero value takes no writes.
 type Policy struct {
 	Write  Mode
-	Allow  []sign.KeyID // for the mode allowlist
+	Allow  []sign.KeyID // identities, for the mode allowlist
 	Tokens []Token      // good in every mode, each by its role; for reading also when closed
 }
 
@@ -110,9 +109,13 @@ func (p Policy) Valid() error {
 
 // A Caller is who sent a request.
 type Caller struct {
-	Key   sign.KeyID // that signed the request, or that the token is bound to; "" for a free token
-	Role  Role
-	Token string // name of the token; "" when the request was signed
+	// Key is the identity whose key signed the request, or that the token is bound
+	// to; "" for a free token.
+	Key sign.KeyID
+	// Signed is the key itself that signed the request; "" for a token.
+	Signed sign.KeyID
+	Role   Role
+	Token  string // name of the token; "" when the request was signed
 	// Custodial is the key-ring name of the custodial key that the token is bound
 	// to, "" otherwise.
 	Custodial string
@@ -142,25 +145,31 @@ type Options struct {
 	// Issued finds a caller by the hash of a token that the policy does not list;
 	// nil: there are no others.
 	Issued func(sum [sha256.Size]byte) (Caller, bool)
-	// Revoked says whether a key was revoked: its callers' credentials, and the
-	// tokens that are bound to it, do not hold from then on. An error is the answer.
-	// nil: no key was.
-	Revoked func(id sign.KeyID) (bool, error)
-	Now     func() time.Time // default time.Now
-	Log     *slog.Logger     // default: nothing is logged
+	// Party returns the identity that a key belongs to, and whether the key signs for
+	// it now. The credentials of one that was revoked or replaced do not hold, nor do
+	// the tokens that were given out to it. An error is the answer. nil: each key is
+	// its own identity's.
+	Party func(key sign.KeyID) (identity sign.KeyID, signs bool, err error)
+	// Live returns the same of an identity that the policy names, by its name or by a
+	// key: whether any key signs for it. Tokens that are bound to one whose last key
+	// was revoked do not hold. nil: every identity is.
+	Live func(id sign.KeyID) (identity sign.KeyID, live bool, err error)
+	Now  func() time.Time // default time.Now
+	Log  *slog.Logger     // default: nothing is logged
 }
 
 // An Auth checks credentials. It is safe for concurrent use.
 type Auth struct {
-	policy  Policy
-	hashes  [][]byte
-	urls    []*url.URL
-	issued  func(sum [sha256.Size]byte) (Caller, bool)
-	revoked func(id sign.KeyID) (bool, error)
-	now     func() time.Time
-	start   time.Time // whole seconds; what was signed before is refused
-	log     *slog.Logger
-	nonces  nonces
+	policy Policy
+	hashes [][]byte
+	urls   []*url.URL
+	issued func(sum [sha256.Size]byte) (Caller, bool)
+	party  func(key sign.KeyID) (sign.KeyID, bool, error)
+	live   func(id sign.KeyID) (sign.KeyID, bool, error)
+	now    func() time.Time
+	start  time.Time // whole seconds; what was signed before is refused
+	log    *slog.Logger
+	nonces nonces
 }
 
 // New returns an Auth. A policy that is not valid is fault.Invalid.
@@ -168,9 +177,16 @@ func New(o Options) (*Auth, error) {
 	if err := o.Policy.Valid(); err != nil {
 		return nil, err
 	}
-	a := &Auth{policy: o.Policy, issued: o.Issued, revoked: o.Revoked, now: o.Now, log: o.Log}
+	a := &Auth{policy: o.Policy, issued: o.Issued, party: o.Party, live: o.Live, now: o.Now, log: o.Log}
 	if a.now == nil {
 		a.now = time.Now
+	}
+	itself := func(id sign.KeyID) (sign.KeyID, bool, error) { return id, true, nil }
+	if a.party == nil {
+		a.party = itself
+	}
+	if a.live == nil {
+		a.live = itself
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -210,18 +226,9 @@ func (a *Auth) Middleware(next http.Handler) http.Handler {
 		// and must find the one that it knows.
 		r = r.WithContext(r.Context())
 		c, known, err := a.caller(r)
-		if err == nil && c.Key != "" && a.revoked != nil {
-			gone, failed := a.revoked(c.Key)
-			if failed != nil {
-				api.Problem(w, r, a.log, failed)
-				return
-			}
-			if gone {
-				err = fault.New(fault.Unauthenticated, "%s was revoked", c.Key)
-			}
-		}
 		if err != nil {
-			if errors.Is(err, fault.Busy) {
+			var state *stateError
+			if errors.Is(err, fault.Busy) || errors.As(err, &state) {
 				api.Problem(w, r, a.log, err)
 				return
 			}
@@ -246,6 +253,10 @@ func (a *Auth) caller(r *http.Request) (Caller, bool, error) {
 			return Caller{}, false, fault.New(fault.Unauthenticated, "a signature and a token")
 		}
 		c, err := a.signed(r)
+		if err == nil {
+			c.Signed = c.Key
+			c.Key, err = identity(c.Key, a.party)
+		}
 		return c, err == nil, err
 	}
 	if h := r.Header.Values("Authorization"); len(h) > 0 {
@@ -268,7 +279,9 @@ func (a *Auth) bearer(token string) (Caller, error) {
 	}
 	if found < 0 && a.issued != nil {
 		if c, ok := a.issued(sum); ok {
-			return c, nil
+			var err error
+			c.Key, err = identity(c.Key, a.party)
+			return c, err
 		}
 	}
 	if found < 0 {
@@ -282,7 +295,43 @@ func (a *Auth) bearer(token string) (Caller, error) {
 	if role == "" {
 		role = Contributor
 	}
-	return Caller{Key: t.Key, Role: role, Token: t.Name, Custodial: t.Custodial}, nil
+	c := Caller{Role: role, Token: t.Name, Custodial: t.Custodial}
+	var err error
+	if t.Key != "" {
+		c.Key, err = identity(t.Key, a.live)
+	}
+	return c, err
+}
+
+// A stateError is that of Options.Party or Live: it says nothing about credentials.
+type stateError struct{ error }
+
+func (e *stateError) Unwrap() error { return e.error }
+
+// identity returns whose a key is, as of tells it: fault.Unauthenticated for a key,
+// or an identity, that is nobody any more.
+func identity(key sign.KeyID, of func(sign.KeyID) (sign.KeyID, bool, error)) (sign.KeyID, error) {
+	id, good, err := of(key)
+	switch {
+	case err != nil:
+		return "", &stateError{err}
+	case !good:
+		return "", fault.New(fault.Unauthenticated, "%s was revoked or replaced", key)
+	}
+	return id, nil
+}
+
+// allowed reports whether the policy lists an identity, by its name or by a key.
+func (a *Auth) allowed(id sign.KeyID) (bool, error) {
+	for _, k := range a.policy.Allow {
+		if k == id {
+			return true, nil
+		}
+		if of, _, err := a.live(k); of == id || err != nil {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // Writer returns who called if they may write: fault.Unauthenticated for an
@@ -303,7 +352,10 @@ func (a *Auth) Writer(ctx context.Context) (Caller, error) {
 	case a.policy.Write == Open:
 		may = true
 	case a.policy.Write == Allowlist:
-		may = slices.Contains(a.policy.Allow, c.Key)
+		var err error
+		if may, err = a.allowed(c.Key); err != nil {
+			return Caller{}, err
+		}
 	}
 	if !may {
 		return Caller{}, fault.New(fault.Denied, "this caller may not write here")

@@ -94,7 +94,7 @@ func TestSameAnswer(t *testing.T) {
 	}
 	url, reached := problems(t, auth.Options{Now: c0.now, Policy: auth.Policy{
 		Write: auth.Open, Tokens: []auth.Token{{Name: "lost", SHA256: hash, Key: lost.ID()}},
-	}, Revoked: func(id sign.KeyID) (bool, error) { return id == lost.ID(), nil }})
+	}, Party: isNot(lost.ID()), Live: isNot(lost.ID())})
 	c0.add(time.Minute)
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -176,7 +176,9 @@ func TestSameAnswer(t *testing.T) {
 func TestRevokedUnknown(t *testing.T) {
 	c0 := &clock{t: time.Unix(1_700_000_000, 0)}
 	url, reached := problems(t, auth.Options{Now: c0.now, Policy: auth.Policy{Write: auth.Open},
-		Revoked: func(sign.KeyID) (bool, error) { return false, fault.New(fault.Busy, "the index is being made") }})
+		Party: func(sign.KeyID) (sign.KeyID, bool, error) {
+			return "", false, fault.New(fault.Busy, "the index is being made")
+		}})
 	c0.add(time.Minute)
 	rt := client.Signed(noDate{http.DefaultTransport}, signer(1), c0.now)
 	if got, body := send(t, rt, "POST", url+"/x", "body", nil); got != 503 || !strings.Contains(body, string(fault.Busy)) {
@@ -189,4 +191,9 @@ func TestRevokedUnknown(t *testing.T) {
 	if got, _ := send(t, http.DefaultTransport, "POST", url+"/x", "body", nil); got != 401 {
 		t.Errorf("an anonymous request: %d, want 401", got)
 	}
+}
+
+// isNot is a log in which one key was revoked.
+func isNot(lost sign.KeyID) func(sign.KeyID) (sign.KeyID, bool, error) {
+	return func(id sign.KeyID) (sign.KeyID, bool, error) { return id, id != lost, nil }
 }

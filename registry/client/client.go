@@ -195,9 +195,16 @@ func (c *Client) Resolve(ctx context.Context, ref string) (*wire.Resolution, err
 	return call[wire.Resolution](ctx, c, http.MethodGet, "/v1/resolve?ref="+url.QueryEscape(ref), nil)
 }
 
-// Identity asks what the log knows of a key.
+// Identity asks what the log knows of an identity, by its name or by any of its
+// keys. The first hundred key events are in the answer; [Client.IdentityAfter] has
+// the others.
 func (c *Client) Identity(ctx context.Context, id sign.KeyID) (*wire.Identity, error) {
 	return call[wire.Identity](ctx, c, http.MethodGet, "/v1/keys/"+url.PathEscape(string(id)), nil)
+}
+
+// IdentityAfter asks for the key events behind the page whose next is after.
+func (c *Client) IdentityAfter(ctx context.Context, id sign.KeyID, after uint64) (*wire.Identity, error) {
+	return call[wire.Identity](ctx, c, http.MethodGet, fmt.Sprintf("/v1/keys/%s?after=%d", url.PathEscape(string(id)), after), nil)
 }
 
 // Checkpoint returns the log's latest signed checkpoint, not verified here.

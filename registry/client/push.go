@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -514,6 +515,13 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// named reports whether a statement names all keys that signed it: others belong to
+// somebody whom it names by rotations, which the bundle must show.
+func named(e *sign.Envelope, s *manifests.Statement) bool {
+	_, allowed := s.Signers()
+	return !slices.ContainsFunc(e.Signatures, func(g sign.Signature) bool { return !slices.Contains(allowed, g.KeyID) })
+}
+
 // verify checks the receipt, and makes the bundle that is kept.
 func (p *push) verify(ctx context.Context) error {
 	e, err := sign.Decode(p.state.Envelope)
@@ -524,7 +532,11 @@ func (p *push) verify(ctx context.Context) error {
 	if !p.out.Statement.Equals(id) {
 		return fault.New(fault.Unverified, "the registry answers for the statement %s, sent was %s", p.out.Statement, id)
 	}
-	if cjson.RawCID(p.state.Envelope).Equals(p.out.Envelope.Cid) {
+	s, err := manifests.Decode(e.Payload)
+	if err != nil {
+		return err
+	}
+	if cjson.RawCID(p.state.Envelope).Equals(p.out.Envelope.Cid) && named(e, s) {
 		l, err := proof.NewLeaf(e, p.state.Envelope)
 		if err != nil {
 			return err
@@ -538,7 +550,7 @@ func (p *push) verify(ctx context.Context) error {
 			return err
 		}
 	} else if p.out.Bundle, err = p.c.Bundle(ctx, id); err != nil {
-		return err // it was logged before, with other signatures
+		return err // it was logged before, with other signatures; or it takes key events
 	}
 	if p.o.Policy == nil {
 		return nil

@@ -59,9 +59,30 @@ func PartiesTo(v View, a AddAgreement) (Parties, error) {
 }
 
 // Candidates returns the keys that may have signed a statement, as the state v
-// stands: those that it names, its group, and the parties to an agreement. An
-// envelope whose signatures do not say who made them is tried against these.
+// stands: those of the identities that it names, its group, and the parties to an
+// agreement. An envelope whose signatures do not say who made them is tried
+// against these.
 func Candidates(v View, s *manifests.Statement) ([]sign.KeyID, error) {
+	ids, err := mayHaveSigned(v, s)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(ids)
+	for _, id := range ids {
+		c, ok, err := v.Chain(id)
+		if err != nil {
+			return nil, err
+		}
+		if ok && c.Key != id {
+			all = append(all, c.Key)
+		}
+	}
+	return all, nil
+}
+
+// mayHaveSigned returns the identities that may sign a statement, or the keys of
+// its group.
+func mayHaveSigned(v View, s *manifests.Statement) ([]sign.KeyID, error) {
 	_, ids := s.Signers()
 	if group := s.Authority(); group != "" {
 		r, ok, err := v.Registry()
@@ -179,8 +200,8 @@ func (j *judge) agreement(p *manifests.Agreement) ([]Effect, Code, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if code, err := j.signers(j.entry.signers, parties.All); code != "" || err != nil {
-		return nil, code, err
+	if code := j.mayAll(parties.All); code != "" {
+		return nil, code, nil
 	}
 	if code := j.anchor(); code != "" {
 		return nil, code, nil
@@ -225,7 +246,7 @@ func (j *judge) agreement(p *manifests.Agreement) ([]Effect, Code, error) {
 // missing counts the parties who have signed neither before nor now.
 func (j *judge) missing(p Parties) (n int, err error) {
 	for _, id := range p.Must {
-		if slices.Contains(j.entry.signers, id) {
+		if slices.Contains(j.parties(), id) {
 			continue
 		}
 		signed, err := j.Signed(j.stmt().Cid, id)

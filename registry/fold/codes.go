@@ -31,8 +31,11 @@ const (
 
 	// UnexpectedSigner: somebody signed who has no part in the statement.
 	UnexpectedSigner Code = "unexpected-signer"
-	// KeyRevoked: a signing key was revoked at a smaller index.
+	// KeyRevoked: a signing key, or the one to be revoked, was revoked at a
+	// smaller index.
 	KeyRevoked Code = "key-revoked"
+	// KeyReplaced: another key took the place of a signing key at a smaller index.
+	KeyReplaced Code = "key-replaced"
 	// MissingSignature: the party that must sign did not.
 	MissingSignature Code = "missing-signature"
 	// Threshold: a statement of a group, the operators or the arbiters, has fewer
@@ -71,8 +74,11 @@ const (
 	UnknownKey Code = "unknown-key"
 	// CompromisedSince: a revocation names an index above its own.
 	CompromisedSince Code = "compromised-since"
-	// KeyExists: a first key event, and the identity has key events already.
+	// KeyExists: a first key event, and the identity has key events already; or a
+	// new key that is somebody's already, or has signed something.
 	KeyExists Code = "key-exists"
+	// NextKey: the identity said before which key follows, and it is not this one.
+	NextKey Code = "next-key"
 
 	// TooManyParties: more people had a share of the work than one agreement can
 	// ask, or too many of its agreements have not begun.
@@ -97,6 +103,9 @@ const (
 	Overflow Code = "overflow"
 	// ResultTaken: the line of the payout has a result that this one cannot follow.
 	ResultTaken Code = "result-taken"
+
+	// LaterKey: somebody who is listed is a later key of another identity.
+	LaterKey Code = "later-key"
 )
 
 // undecided are the codes that say nothing about the statement: the entry was
@@ -110,6 +119,7 @@ var undecided = map[Code]bool{
 	BadSignature:      true,
 	UnexpectedSigner:  true,
 	KeyRevoked:        true,
+	KeyReplaced:       true,
 	MissingSignature:  true,
 	Threshold:         true,
 	Consent:           true,
@@ -126,11 +136,12 @@ func Codes() []Code {
 	return []Code{
 		NoRegistry, MalformedLeaf, LeafMismatch, MalformedEnvelope, BadSignature,
 		UnknownKind, Malformed, Subject, WrongRegistry,
-		UnexpectedSigner, KeyRevoked, MissingSignature, Threshold,
+		UnexpectedSigner, KeyRevoked, KeyReplaced, MissingSignature, Threshold,
 		Anchor, Reference, VersionTaken, Stale,
 		Edges, Depth, Underpaid, Cap, Ancestors, Floor, Consent,
-		HandleTaken, UnknownKey, CompromisedSince, KeyExists,
+		HandleTaken, UnknownKey, CompromisedSince, KeyExists, NextKey,
 		TooManyParties, NotPublisher, WrongPeriod, PastPeriod, UnknownCurrency, CurrencyTaken,
 		Mismatch, KeyTaken, OverClaim, Overflow, ResultTaken,
+		LaterKey,
 	}
 }

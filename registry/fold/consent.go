@@ -86,7 +86,7 @@ func (j *judge) offer(b *nodeBody, work string) (*offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &offer{signers: j.entry.signers, open: calendar.Open, own: partsOf(shares(b.contributors), b.total)}
+	o := &offer{signers: j.parties(), open: calendar.Open, own: partsOf(shares(b.contributors), b.total)}
 	if o.chain, err = coming(j, w, calendar.Open); err != nil {
 		return nil, err
 	}

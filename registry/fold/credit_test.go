@@ -521,7 +521,7 @@ func TestEffectsComeBack(t *testing.T) {
 // nothing happens: over some of them every op and most codes occur.
 func TestRandomReachesAll(t *testing.T) {
 	ops, codes := make(map[fold.Op]int), make(map[fold.Code]int)
-	for seed := range uint64(12) {
+	for seed := range uint64(16) {
 		s := fold.NewState(foldtest.Origin)
 		for _, b := range foldtest.Random(rand.New(rand.NewPCG(seed, 2)), 200) {
 			r := s.Apply(fold.Read(b.Leaf, b.Envelope))

@@ -16,6 +16,7 @@ const (
 	OpAddSigners     Op = "addSigners"
 	OpSetProfile     Op = "setProfile"
 	OpAddKey         Op = "addKey"
+	OpRotateKey      Op = "rotateKey"
 	OpRevokeKey      Op = "revokeKey"
 	OpAddAttestation Op = "addAttestation"
 
@@ -153,7 +154,9 @@ type Source struct {
 	CID       cjson.CID `json:"cid,omitzero"`
 }
 
-// AddSigners records who signed an accepted statement.
+// AddSigners records who signed an accepted statement: identities, whichever of
+// their keys they signed with. Of a group's statement it is the keys that signed:
+// a registry/v1 lists keys.
 type AddSigners struct {
 	Statement cjson.CID    `json:"statement"`
 	Signers   []sign.KeyID `json:"signers"` // sorted
@@ -172,6 +175,16 @@ type AddKey struct {
 	Statement cjson.CID  `json:"statement"`
 	Identity  sign.KeyID `json:"identity"`
 	Key       sign.KeyID `json:"key"`
+	Next      string     `json:"next,omitempty"` // hex SHA-256 of the pre-rotated next key
+}
+
+// RotateKey puts a key in the place of the one that signed for an identity: from
+// the next entry on the new one does, and the old one signs nothing more.
+type RotateKey struct {
+	Statement cjson.CID  `json:"statement"`
+	Identity  sign.KeyID `json:"identity"`
+	Key       sign.KeyID `json:"key"`
+	Replaces  sign.KeyID `json:"replaces"`
 	Next      string     `json:"next,omitempty"` // hex SHA-256 of the pre-rotated next key
 }
 

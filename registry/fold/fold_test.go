@@ -218,7 +218,8 @@ func world() *scenario {
 	s.predicate(code(fold.KeyExists), s.FirstKey("eve"), "eve")
 	stranger := s.Revoke("eve")
 	stranger.Key = foldtest.ID("mallory")
-	s.predicate(code(fold.UnknownKey), stranger, "mallory")
+	s.predicate(code(fold.UnexpectedSigner), stranger, "mallory")
+	s.predicate(code(fold.UnknownKey), stranger, "eve")
 	since := uint64(1 << 40)
 	later := s.Revoke("eve")
 	later.CompromisedSince = &since
@@ -250,6 +251,7 @@ func world() *scenario {
 	s.credit()
 	s.consent()
 	s.standing()
+	s.rotation()
 	return s
 }
 

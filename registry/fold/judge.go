@@ -32,6 +32,7 @@ type judge struct {
 
 	inForce    SetRegistry // the registry/v1 in force, when hasInForce
 	hasInForce bool
+	signed     []signature // whose the entry's signatures are, in the order of their keys
 }
 
 func reject(c Code) Result { return Result{Verdict: Rejected, Code: c} }
@@ -52,6 +53,9 @@ func (j *judge) entryResult() (Result, error) {
 	}
 	if !e.Matches {
 		return reject(e.code), nil
+	}
+	if j.signed, err = signatures(j, e.signers); err != nil {
+		return Result{}, err
 	}
 	switch d, ok, err := j.Statement(e.Leaf.Stmt.Cid); {
 	case err != nil:
@@ -80,23 +84,23 @@ func (j *judge) again(d Decided) (Result, error) {
 	if allowed == nil || err != nil {
 		return Result{Verdict: Duplicate}, err
 	}
-	var added []sign.KeyID
-	for _, id := range j.entry.signers {
-		signed, err := j.Signed(j.stmt().Cid, id)
+	var added []signature
+	for _, s := range j.signed {
+		signed, err := j.Signed(j.stmt().Cid, s.party)
 		if err != nil {
 			return Result{}, err
 		}
 		if !signed {
-			added = append(added, id)
+			added = append(added, s)
 		}
 	}
 	if len(added) == 0 {
 		return Result{Verdict: Duplicate}, nil
 	}
-	if code, err := j.signers(added, allowed); code != "" || err != nil {
-		return reject(code), err
+	if code := may(added, allowed); code != "" {
+		return reject(code), nil
 	}
-	effects := []Effect{AddSigners{Statement: j.stmt(), Signers: added}}
+	effects := []Effect{AddSigners{Statement: j.stmt(), Signers: partiesOf(added)}}
 	more, err := completed()
 	if err != nil {
 		return Result{}, err
@@ -196,39 +200,23 @@ func (j *judge) first() (Result, error) {
 	case len(effects) == 0:
 		return Result{Verdict: Duplicate}, nil
 	}
-	signed := AddSigners{Statement: j.stmt(), Signers: j.entry.signers}
+	if code, err := j.firstKeys(effects); code != "" || err != nil {
+		return reject(code), err
+	}
+	signed := AddSigners{Statement: j.stmt(), Signers: j.recorded()}
 	return Result{Verdict: Accepted, Effects: slices.Insert(effects, 1, Effect(signed))}, nil
 }
 
 // stmt is the CID of the statement. The leaf's is that of the payload: Read compared them.
 func (j *judge) stmt() cjson.CID { return j.entry.Leaf.Stmt }
 
-// signers checks that each of ids may sign, and that none is revoked.
-func (j *judge) signers(ids, allowed []sign.KeyID) (Code, error) {
-	for _, id := range ids {
-		if !slices.Contains(allowed, id) {
-			return UnexpectedSigner, nil
-		}
-	}
-	for _, id := range ids {
-		k, ok, err := j.Key(id)
-		if err != nil {
-			return "", err
-		}
-		if ok && k.Revoked {
-			return KeyRevoked, nil
-		}
-	}
-	return "", nil
-}
-
 // signedBy checks that the one party that must sign did, nobody else but the
 // allowed did, and the anchor: what all kinds with one responsible party share.
 func (j *judge) signedBy(required sign.KeyID, allowed []sign.KeyID) (Code, error) {
-	if code, err := j.signers(j.entry.signers, allowed); code != "" || err != nil {
-		return code, err
+	if code := j.mayAll(allowed); code != "" {
+		return code, nil
 	}
-	if !slices.Contains(j.entry.signers, required) {
+	if !slices.Contains(j.parties(), required) {
 		return MissingSignature, nil
 	}
 	return j.anchor(), nil
@@ -250,8 +238,8 @@ func (j *judge) registry(p *manifests.Registry) ([]Effect, Code, error) {
 	if j.hasInForce {
 		operators, threshold = j.inForce.Operators, j.inForce.OperatorThreshold
 	}
-	if code, err := j.signers(j.entry.signers, slices.Concat(operators, p.Operators)); code != "" || err != nil {
-		return nil, code, err
+	if code := j.keysAmong(slices.Concat(operators, p.Operators)); code != "" {
+		return nil, code, nil
 	}
 	n := 0
 	for _, id := range j.entry.signers {
@@ -303,30 +291,6 @@ func (j *judge) profile(p *manifests.Profile) ([]Effect, Code, error) {
 		}
 	}
 	return []Effect{SetProfile{Statement: j.stmt(), Identity: p.Identity, Handle: p.Handle}}, "", nil
-}
-
-// key judges a key/v1. An identity is named by its first key, so in this
-// version the only key that is ever an identity's is the identity itself.
-func (j *judge) key(p *manifests.Key) ([]Effect, Code, error) {
-	if code, err := j.signedBy(p.Key, []sign.KeyID{p.Key}); code != "" || err != nil {
-		return nil, code, err
-	}
-	if p.Key != p.Identity {
-		return nil, UnknownKey, nil
-	}
-	if p.Op == manifests.KeyRevoke {
-		if p.CompromisedSince != nil && *p.CompromisedSince > j.index {
-			return nil, CompromisedSince, nil
-		}
-		return []Effect{RevokeKey{Statement: j.stmt(), Identity: p.Identity, Key: p.Key, CompromisedSince: p.CompromisedSince}}, "", nil
-	}
-	switch _, ok, err := j.Key(p.Identity); {
-	case err != nil:
-		return nil, "", err
-	case ok:
-		return nil, KeyExists, nil
-	}
-	return []Effect{AddKey{Statement: j.stmt(), Identity: p.Identity, Key: p.Key, Next: p.Next}}, "", nil
 }
 
 // attestation judges an attestation/v1: anyone's word about an accepted statement.

@@ -14,6 +14,7 @@ var ops = map[Op]func([]byte) (Effect, error){
 	OpAddSigners:        decodeAs[AddSigners],
 	OpSetProfile:        decodeAs[SetProfile],
 	OpAddKey:            decodeAs[AddKey],
+	OpRotateKey:         decodeAs[RotateKey],
 	OpRevokeKey:         decodeAs[RevokeKey],
 	OpAddAttestation:    decodeAs[AddAttestation],
 	OpAddModel:          decodeAs[AddModel],
@@ -54,6 +55,7 @@ func (AddVersion) Op() Op        { return OpAddVersion }
 func (AddSigners) Op() Op        { return OpAddSigners }
 func (SetProfile) Op() Op        { return OpSetProfile }
 func (AddKey) Op() Op            { return OpAddKey }
+func (RotateKey) Op() Op         { return OpRotateKey }
 func (RevokeKey) Op() Op         { return OpRevokeKey }
 func (AddAttestation) Op() Op    { return OpAddAttestation }
 func (AddModel) Op() Op          { return OpAddModel }
@@ -83,6 +85,7 @@ func (AddVersion) effect()        {}
 func (AddSigners) effect()        {}
 func (SetProfile) effect()        {}
 func (AddKey) effect()            {}
+func (RotateKey) effect()         {}
 func (RevokeKey) effect()         {}
 func (AddAttestation) effect()    {}
 func (AddModel) effect()          {}

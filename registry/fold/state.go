@@ -23,6 +23,7 @@ type State struct {
 	taken      map[versionKey]bool
 	handles    map[string]sign.KeyID
 	keys       map[sign.KeyID]KeyState
+	chains     map[sign.KeyID]Chain
 
 	creditState
 	standingState
@@ -56,6 +57,7 @@ func NewState(origin string) *State {
 		taken:      make(map[versionKey]bool),
 		handles:    make(map[string]sign.KeyID),
 		keys:       make(map[sign.KeyID]KeyState),
+		chains:     make(map[sign.KeyID]Chain),
 
 		creditState:   newCreditState(),
 		standingState: newStandingState(),
@@ -70,6 +72,11 @@ func (s *State) Apply(e *Entry) Result {
 	}
 	if r.Decides() {
 		s.statements[e.Leaf.Stmt.Cid] = Decided{Index: s.size, Verdict: r.Verdict, Kind: e.Kind()}
+	}
+	for _, effect := range r.Effects {
+		for _, id := range Acted(effect) {
+			s.keys[id] = s.key(id)
+		}
 	}
 	for _, effect := range r.Effects {
 		s.apply(effect)
@@ -100,15 +107,24 @@ func (s *State) apply(effect Effect) {
 			s.handles[e.Handle] = e.Identity
 		}
 	case AddKey:
-		k := s.keys[e.Identity]
-		k.Events++
-		s.keys[e.Identity] = k
+		s.chains[e.Identity] = s.chains[e.Identity].With(e)
+	case RotateKey:
+		s.chains[e.Identity] = s.chains[e.Identity].With(e)
+		s.keys[e.Replaces] = s.key(e.Replaces).Replace(s.size)
+		s.keys[e.Key] = KeyState{Identity: e.Identity, From: s.size}
 	case RevokeKey:
-		k := s.keys[e.Identity]
-		k.Events++
-		k.Revoked, k.RevokedAt = true, s.size
-		s.keys[e.Identity] = k
+		s.chains[e.Identity] = s.chains[e.Identity].With(e)
+		s.keys[e.Key] = s.key(e.Key).Revoke(s.size)
 	}
+}
+
+// key returns what is known of a key: without more, it is the first of its own
+// identity.
+func (s *State) key(id sign.KeyID) KeyState {
+	if k, ok := s.keys[id]; ok {
+		return k
+	}
+	return KeyState{Identity: id}
 }
 
 func (s *State) applyNode(n Node) {
@@ -160,7 +176,7 @@ func (s *State) Handle(handle string) (sign.KeyID, bool, error) {
 }
 
 // Key implements [View].
-func (s *State) Key(identity sign.KeyID) (KeyState, bool, error) {
-	k, ok := s.keys[identity]
-	return k, ok, nil
-}
+func (s *State) Key(key sign.KeyID) (KeyState, bool, error) { return lookup(s.keys, key) }
+
+// Chain implements [View].
+func (s *State) Chain(identity sign.KeyID) (Chain, bool, error) { return lookup(s.chains, identity) }

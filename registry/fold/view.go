@@ -25,8 +25,11 @@ type View interface {
 	VersionTaken(publisher sign.KeyID, name, version string) (bool, error)
 	// Handle returns the identity that owns a handle.
 	Handle(handle string) (sign.KeyID, bool, error)
-	// Key returns what the key events of an identity say; false when it has none.
-	Key(identity sign.KeyID) (KeyState, bool, error)
+	// Key returns whose key it is and whether it still signs; false for one that has
+	// signed nothing that was accepted, and is no key of a rotation. See [PartyOf].
+	Key(key sign.KeyID) (KeyState, bool, error)
+	// Chain returns what the key events of an identity come to; false when it has none.
+	Chain(identity sign.KeyID) (Chain, bool, error)
 
 	// Node returns an accepted contribution or model.
 	Node(c cid.Cid) (NodeState, bool, error)
@@ -86,13 +89,6 @@ type Head struct {
 	Statement cid.Cid
 	Work      string // "wk:" and the statement CID of the first accepted version
 	Seq       uint64 // 1 for the first version
-}
-
-// KeyState is what the key events of an identity say of its key.
-type KeyState struct {
-	Events    uint64 // how many were accepted; at least 1
-	Revoked   bool
-	RevokedAt uint64 // index of the revocation, when Revoked
 }
 
 // NodeState is what later entries need of a version, without its lists.

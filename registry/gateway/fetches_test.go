@@ -60,7 +60,7 @@ func (h *home) counts(t *testing.T, dir string) *counter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who, err := auth.New(auth.Options{Issued: a.Issued, Now: c.now, Revoked: h.reg.Revoked})
+	who, err := auth.New(auth.Options{Issued: a.Issued, Now: c.now, Party: h.reg.Party, Live: h.reg.Live})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -165,7 +165,7 @@ func (k *committer) run(ctx context.Context) (cid.Cid, error) {
 	if p := k.req.parent; p != "" && (k.head == nil || k.head.sha != p) {
 		return cid.Undef, stale(k.head)
 	}
-	m := &manifests.Manifest{Contributors: []manifests.Contributor{{ID: k.signer.ID()}}}
+	m := &manifests.Manifest{Contributors: []manifests.Contributor{{ID: k.identity}}}
 	if k.head != nil {
 		var err error
 		if k.base, err = k.h.content(ctx, k.head); err != nil {
@@ -282,7 +282,7 @@ func (k *committer) reserve(sources map[string]source) error {
 		return nil
 	}
 	var err error
-	k.done, err = k.h.o.Reserve(k.caller, k.signer.ID(), total+added)
+	k.done, err = k.h.o.Reserve(k.caller, k.identity, total+added)
 	return err
 }
 

@@ -24,7 +24,7 @@ import (
 // complete fills in the manifest but for version and time. What was counted of
 // the old bytes is not said of the new ones.
 func (k *committer) complete(m *manifests.Manifest, t *composition, termsCID cid.Cid) {
-	m.Schema, m.Name, m.Publisher = manifests.ManifestSchema, k.name, k.signer.ID()
+	m.Schema, m.Name, m.Publisher = manifests.ManifestSchema, k.name, k.identity
 	m.Terms = cjson.Link{Cid: termsCID}
 	chunking, _ := manifests.ParseChunking(t.chunker.String()) // one that ParseChunker read
 	m.Data = manifests.Data{

@@ -30,7 +30,8 @@ const (
 // create answers whether a dataset of this name can be begun. Nothing is made:
 // the first commit makes the first version.
 func (h *Hub) create(w http.ResponseWriter, r *http.Request) error {
-	_, signer, err := h.writer(r)
+	u := new(upload)
+	err := h.writer(r, u)
 	if err != nil {
 		return err
 	}
@@ -62,10 +63,10 @@ func (h *Hub) create(w http.ResponseWriter, r *http.Request) error {
 	case len(in.Files) > 0:
 		return fault.New(fault.Invalid, "files are sent by a commit, not when a dataset is made")
 	}
-	u := &upload{signer: signer, repo: repo{owner: in.Organization, name: in.Name}}
+	u.repo = repo{owner: in.Organization, name: in.Name}
 	err = h.reg.View(func(s *index.Snapshot) (err error) {
 		if u.owner == "" {
-			u.owner = owner(s, signer.ID())
+			u.owner = owner(s, u.identity)
 		}
 		u.publisher, err = party(s, u.owner)
 		if err != nil && !errors.Is(err, fault.NotFound) {

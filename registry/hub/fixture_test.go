@@ -136,6 +136,7 @@ func (h *home) handle(key, handle string) {
 // A version is a dataset as a test adds it, by the way that the command takes.
 type version struct {
 	key, name, version string
+	identity           string // default key
 	license            string // default CC-BY-4.0
 	files              map[string]string
 	links              map[string]string // symlinks: path, target
@@ -176,6 +177,11 @@ func (h *home) add(v version) cid.Cid {
 	}
 	h.record(cjson.JSONCID(tb), tb)
 	m, c := registrytest.Version(t, v.key, v.name, v.version, r, cjson.JSONCID(tb), v.license)
+	if v.identity != "" {
+		id := foldtest.ID(v.identity)
+		m.Publisher, c.Publisher = id, id
+		m.Contributors[0].ID, c.Contributors[0].ID = id, id
+	}
 	if v.options.Profile.Name != "" {
 		m.Data.Profile = v.options.Profile.Name
 	}

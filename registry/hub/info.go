@@ -418,7 +418,9 @@ func (h *Hub) whoami(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		id = s.ID()
+		if id, _, err = h.reg.Party(s.ID()); err != nil {
+			return err
+		}
 	}
 	name := c.Token
 	if id != "" {

@@ -36,6 +36,8 @@ type upload struct {
 	repo
 	caller auth.Caller
 	signer sign.Signer
+	// identity is what the signer signs for.
+	identity sign.KeyID
 	// head is the newest version, nil before the first.
 	head *revision
 }
@@ -46,7 +48,7 @@ type upload struct {
 func (h *Hub) upload(r *http.Request) (*upload, error) {
 	u := new(upload)
 	var err error
-	if u.caller, u.signer, err = h.writer(r); err != nil {
+	if err = h.writer(r, u); err != nil {
 		return nil, err
 	}
 	if err := onlyMain(r); err != nil {
@@ -72,8 +74,8 @@ func (h *Hub) upload(r *http.Request) (*upload, error) {
 
 // head fills in the newest version of the dataset that is uploaded into.
 func (h *Hub) head(s *index.Snapshot, u *upload) error {
-	if u.content.Defined() || u.publisher != u.signer.ID() {
-		return fault.New(fault.Denied, "this token writes below %s, not below %s", owner(s, u.signer.ID()), fault.Printable(u.owner))
+	if u.content.Defined() || u.publisher != u.identity {
+		return fault.New(fault.Denied, "this token writes below %s, not below %s", owner(s, u.identity), fault.Printable(u.owner))
 	}
 	if err := manifests.ValidName(u.name); err != nil {
 		return err
@@ -95,24 +97,31 @@ func (h *Hub) head(s *index.Snapshot, u *upload) error {
 	return nil
 }
 
-// writer returns who uploads, and the key that signs for them.
-func (h *Hub) writer(r *http.Request) (auth.Caller, sign.Signer, error) {
+// writer fills in who uploads, and the key that signs for them. A custodial key that
+// was replaced or revoked in the log signs nothing.
+func (h *Hub) writer(r *http.Request, u *upload) error {
 	if h.stage == nil {
-		return auth.Caller{}, nil, fault.New(fault.Denied, "this registry takes no uploads over the Hub API")
+		return fault.New(fault.Denied, "this registry takes no uploads over the Hub API")
 	}
 	c, err := h.o.Writer(r.Context())
 	if err != nil {
-		return c, nil, err
+		return err
 	}
 	if c.Custodial == "" || c.Token == "" {
-		return c, nil, fault.WithHint(fault.New(fault.Denied, "the Hub API takes uploads by a token that the operator bound to a custodial key"),
+		return fault.WithHint(fault.New(fault.Denied, "the Hub API takes uploads by a token that the operator bound to a custodial key"),
 			"with a key of your own use \"cairn push\"")
 	}
-	s, err := h.o.Signer(c.Custodial)
-	if err != nil {
-		return c, nil, fmt.Errorf("the custodial key %s: %w", fault.Quote(c.Custodial), err)
+	u.caller = c
+	if u.signer, err = h.o.Signer(c.Custodial); err != nil {
+		return fmt.Errorf("the custodial key %s: %w", fault.Quote(c.Custodial), err)
 	}
-	return c, s, nil
+	id, signs, err := h.reg.Party(u.signer.ID())
+	if err == nil && !signs {
+		err = fault.WithHint(fault.New(fault.Denied, "the custodial key of this token was replaced or revoked: it signs no more"),
+			"whoever took %s over uploads with \"cairn push\", by the key that signs for it now", id)
+	}
+	u.identity = id
+	return err
 }
 
 // onlyMain refuses branches and pull requests: there is one line of versions.

@@ -53,8 +53,8 @@ func owner(s *index.Snapshot, id sign.KeyID) string {
 
 // party reads the name of a namespace.
 func party(s *index.Snapshot, name string) (sign.KeyID, error) {
-	if id, err := sign.ParseKeyID(didPrefix + name); err == nil {
-		return id, nil
+	if _, err := sign.ParseKeyID(didPrefix + name); err == nil {
+		return s.Who(didPrefix + name)
 	}
 	p, err := s.ByHandle(name)
 	return p.Identity, err

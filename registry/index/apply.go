@@ -213,6 +213,9 @@ func (b *batch) rows(e *fold.Entry, r fold.Result, digest [32]byte) ([]row, erro
 		s := statementRow{Index: i, Verdict: r.Verdict, Code: r.Code, Kind: e.Kind(), Envelope: e.Leaf.Env}
 		w.put(encode(s), tStatement, e.Leaf.Stmt.String())
 	}
+	if err := w.acted(r.Effects); err != nil {
+		return nil, err
+	}
 	for _, effect := range r.Effects {
 		if err := w.effect(effect); err != nil {
 			return nil, err

@@ -30,7 +30,7 @@ func ofCredit(effects []fold.Effect) bool {
 		return false
 	}
 	switch effects[0].(type) {
-	case fold.SetProfile, fold.AddKey, fold.RevokeKey, fold.AddAttestation:
+	case fold.SetProfile, fold.AddKey, fold.RotateKey, fold.RevokeKey, fold.AddAttestation:
 		return false
 	}
 	return true

@@ -17,9 +17,10 @@ import (
 //	A      attestation   about, index desc             Attestation
 //	D      dataset       index desc                    datasetRow: an accepted version of a dataset or model
 //	E      entry         index asc                     Entry: every log entry, with verdict and digest
-//	G      signer        statement, identity           i of the entry that brought the signature
+//	G      signer        statement, identity           signerRow: the entry that brought the signature
 //	H      handle        handle                        identity that owns it, i
-//	I      identity      identity                      keyRow: what its key events come to
+//	C      key           key                           keyRow: whose it is; nothing for a key that signed, and has no event
+//	I      identity      identity                      chainRow: what its key events come to
 //	K      keyevent      identity, index asc           KeyEvent
 //	M      meta          name                          "index": format, origin, applied, digest
 //	                                                   "count/<table>": number of rows
@@ -71,6 +72,7 @@ import (
 var tables = []table{
 	{'A', "attestation", []field{text, desc}},
 	{'B', "withdrawn", []field{text}},
+	{'C', "key", []field{text}},
 	{'D', "dataset", []field{desc}},
 	{'E', "entry", []field{asc}},
 	{'G', "signer", []field{text, text}},
@@ -118,13 +120,14 @@ var tables = []table{
 
 // format is the version of the layout and of the values. Another one is not
 // read: the index is rebuilt.
-const format = 1
+const format = 2
 
 const (
 	firstKey = "\x00"
 	lastKey  = "\xff"
 
 	tAttestation = 'A'
+	tKey         = 'C'
 	tDataset     = 'D'
 	tEntry       = 'E'
 	tSigner      = 'G'

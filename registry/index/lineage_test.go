@@ -21,7 +21,7 @@ import (
 // there once, and everything below what is withdrawn is marked.
 func TestLineageIsTheEffects(t *testing.T) {
 	nodes, links, marked := 0, 0, 0
-	for seed := range uint64(8) {
+	for seed := range uint64(10) {
 		entries := history(100+seed, 250)
 		x, s := inMemory(t), fold.NewState(foldtest.Origin)
 		apply(t, x, s, entries)

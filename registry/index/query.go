@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 
 	"github.com/ipfs/go-cid"
@@ -52,14 +53,45 @@ func (s *Snapshot) Fold() (fold.View, error) {
 	return v, nil
 }
 
-// Revoked reports whether a key was revoked.
-func (s *Snapshot) Revoked(id sign.KeyID) (bool, error) {
-	v, err := s.Fold()
-	if err != nil {
-		return false, err
+// Party returns the identity that a key belongs to, and whether the key signs for
+// it now: it was neither revoked nor replaced. A key that the log does not know is
+// the first of its own identity.
+func (s *Snapshot) Party(id sign.KeyID) (identity sign.KeyID, signs bool, err error) {
+	if !fitsKey(string(id)) {
+		return id, false, nil
 	}
-	k, ok, err := v.Key(id)
-	return ok && k.Revoked, err
+	identity, not, err := fold.PartyOf(view{reader: s.reader}, id)
+	return identity, not == "" && err == nil, err
+}
+
+// Who returns the identity that a text names: its did:key, that of any of its keys,
+// or a handle. A handle that nobody has is fault.NotFound.
+func (s *Snapshot) Who(text string) (sign.KeyID, error) {
+	if id, err := sign.ParseKeyID(text); err == nil {
+		id, _, err = s.Party(id)
+		return id, err
+	}
+	p, err := s.ByHandle(text)
+	return p.Identity, err
+}
+
+// CurrentKey returns the key that signs for an identity; false when none does any
+// more, and for a later key of another identity.
+func (s *Snapshot) CurrentKey(identity sign.KeyID) (sign.KeyID, bool, error) {
+	if !fitsKey(string(identity)) {
+		return "", false, nil
+	}
+	return fold.CurrentKey(view{reader: s.reader}, identity)
+}
+
+// Announced returns the digest of the only key that may follow the one that signs
+// for an identity now; "" for any.
+func (s *Snapshot) Announced(identity sign.KeyID) (string, error) {
+	if !fitsKey(string(identity)) {
+		return "", nil
+	}
+	c, _, err := getRow[chainRow](s.reader, key(tIdentity, string(identity)))
+	return c.Next, err
 }
 
 // Entry returns the log entry at index i.
@@ -99,12 +131,11 @@ func (s *Snapshot) signers(c cid.Cid) ([]Signer, error) {
 	var out []Signer
 	err := s.scan(key(tSigner, c.String()), nil, func(k, payload []byte) (bool, error) {
 		_, parts, ok := parseKey(k)
-		sg := Signer{}
-		if !ok || json.Unmarshal(payload, &sg.Index) != nil {
+		var row signerRow
+		if !ok || json.Unmarshal(payload, &row) != nil {
 			return false, damaged("row %q is no signer", k)
 		}
-		sg.ID = sign.KeyID(parts[1].(string))
-		out = append(out, sg)
+		out = append(out, Signer{ID: sign.KeyID(parts[1].(string)), Index: row.Index, Key: row.Key})
 		return true, nil
 	})
 	return out, err
@@ -215,8 +246,10 @@ func (s *Snapshot) dataset(i uint64, row datasetRow) (Dataset, error) {
 	}
 	d.Contributors = make([]Contributor, len(row.Contributors))
 	for n, c := range row.Contributors {
-		signed := slices.ContainsFunc(signers, func(sg Signer) bool { return sg.ID == c.ID })
-		d.Contributors[n] = Contributor{ID: c.ID, Weight: c.Weight, Signed: signed}
+		d.Contributors[n] = Contributor{ID: c.ID, Weight: c.Weight}
+		if i := slices.IndexFunc(signers, func(sg Signer) bool { return sg.ID == c.ID }); i >= 0 {
+			d.Contributors[n].Signed, d.Contributors[n].Key = true, signers[i].Key
+		}
 	}
 	return d, nil
 }
@@ -297,21 +330,66 @@ func (s *Snapshot) Profile(identity sign.KeyID) (Profile, error) {
 	return p, err
 }
 
-// KeyEvents returns the accepted key events of an identity, oldest first.
+// KeyEvents returns the accepted key events of an identity, oldest first: at most
+// limit (0: [DefaultLimit]; at most [MaxLimit]) of those above the entry after (nil:
+// from the first), and the after of the next page (nil: there are no more).
 // Without any, its key is valid from entry 0 on and never revoked.
-func (s *Snapshot) KeyEvents(identity sign.KeyID) ([]KeyEvent, error) {
+func (s *Snapshot) KeyEvents(identity sign.KeyID, after *uint64, limit int) (events []KeyEvent, next *uint64, err error) {
 	if !fitsKey(string(identity)) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	state, _, err := getRow[keyRow](s.reader, key(tIdentity, string(identity)))
-	if err != nil {
-		return nil, err
+	if limit <= 0 {
+		limit = DefaultLimit
 	}
-	events, err := rowsOf[KeyEvent](s.reader, key(tKeyEvent, string(identity)))
+	limit = min(limit, MaxLimit)
+	prefix, from := key(tKeyEvent, string(identity)), []byte(nil)
+	if after != nil {
+		if *after == math.MaxUint64 {
+			return nil, nil, nil
+		}
+		from = key(tKeyEvent, string(identity), *after+1)
+	}
+	err = s.scan(prefix, from, func(k, payload []byte) (bool, error) {
+		if len(events) == limit {
+			last := events[limit-1].Index
+			next = &last
+			return false, nil
+		}
+		var e KeyEvent
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return false, damaged("row %q: %w", k, err)
+		}
+		events = append(events, e)
+		return true, nil
+	})
+	if err != nil || after != nil || next != nil {
+		return events, next, err
+	}
+	state, _, err := getRow[chainRow](s.reader, key(tIdentity, string(identity)))
 	if err == nil && uint64(len(events)) != state.Events {
 		err = damaged("%d key events of %s, and %d are counted", len(events), identity, state.Events)
 	}
-	return events, err
+	return events, nil, err
+}
+
+// Key returns from when to when a key signs for its identity. One that the log does
+// not know is a first key.
+func (s *Snapshot) Key(id sign.KeyID) (Key, error) {
+	state, ok, err := s.keyOf(id)
+	out := Key{Key: id}
+	if err != nil || !ok {
+		return out, err
+	}
+	if state.Identity != id {
+		out.From = &state.From
+	}
+	if state.Replaced {
+		out.Replaced = &state.ReplacedAt
+	}
+	if state.Revoked {
+		out.Revoked = &state.RevokedAt
+	}
+	return out, nil
 }
 
 // Attestations returns the newest attestations about a statement, newest

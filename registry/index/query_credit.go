@@ -96,9 +96,9 @@ func (s *Snapshot) Agreement(statement cid.Cid) (Agreement, error) {
 	if err != nil {
 		return Agreement{}, err
 	}
-	signed := make(map[sign.KeyID]bool, len(signers))
+	signed, keys := make(map[sign.KeyID]bool, len(signers)), make(map[sign.KeyID]sign.KeyID)
 	for _, sg := range signers {
-		signed[sg.ID] = true
+		signed[sg.ID], keys[sg.ID] = true, sg.Key
 	}
 	out := Agreement{
 		Index:           i,
@@ -114,7 +114,7 @@ func (s *Snapshot) Agreement(statement cid.Cid) (Agreement, error) {
 		From:            a.From,
 	}
 	for _, sh := range a.Shares {
-		out.Shares = append(out.Shares, Contributor{ID: sh.ID, Weight: sh.Weight, Signed: signed[sh.ID]})
+		out.Shares = append(out.Shares, Contributor{ID: sh.ID, Weight: sh.Weight, Signed: signed[sh.ID], Key: keys[sh.ID]})
 	}
 	if a.Complete {
 		return out, nil

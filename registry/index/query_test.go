@@ -253,7 +253,7 @@ func TestLookups(t *testing.T) {
 		if err != nil || len(atts) != 1 || atts[0].Index != iAtt || atts[0].Result != "holds" {
 			t.Errorf("attestations: %+v, %v", atts, err)
 		}
-		keys, err := s.KeyEvents(foldtest.ID("eve"))
+		keys, _, err := s.KeyEvents(foldtest.ID("eve"), nil, 0)
 		if err != nil || len(keys) != 2 || keys[0].Index != iFirst || keys[0].Op != "first" || keys[1].Index != iRevoke || keys[1].Op != "revoke" {
 			t.Errorf("key events: %+v, %v", keys, err)
 		}

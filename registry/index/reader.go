@@ -41,11 +41,28 @@ type handleRow struct {
 	Identity sign.KeyID `json:"identity"`
 }
 
-// keyRow is what the key events of an identity come to.
+// keyRow is whose key a key is, and whether it still signs.
 type keyRow struct {
-	Events    uint64 `json:"events"`
-	Revoked   bool   `json:"revoked,omitempty"`
-	RevokedAt uint64 `json:"revokedAt,omitempty"`
+	Identity   sign.KeyID `json:"identity"`
+	From       uint64     `json:"from,omitempty"`
+	Replaced   bool       `json:"replaced,omitempty"`
+	ReplacedAt uint64     `json:"replacedAt,omitempty"`
+	Revoked    bool       `json:"revoked,omitempty"`
+	RevokedAt  uint64     `json:"revokedAt,omitempty"`
+}
+
+// chainRow is what the key events of an identity come to.
+type chainRow struct {
+	Events uint64     `json:"events"`
+	Key    sign.KeyID `json:"key"` // the newest
+	Next   string     `json:"next,omitempty"`
+}
+
+// signerRow is the entry that brought a signature, and its key when that is not
+// the identity's first.
+type signerRow struct {
+	Index uint64     `json:"index"`
+	Key   sign.KeyID `json:"key,omitempty"`
 }
 
 // datasetRow is an accepted version of a dataset or model: the fold's effect,
@@ -208,6 +225,31 @@ func (r reader) head(publisher sign.KeyID, name string) (nameRow, bool, error) {
 	return getRow[nameRow](r, key(tName, string(publisher), name))
 }
 
+// keyOf returns whose key it is. Most rows of the table are of keys that signed and
+// have no event, and hold nothing.
+func (r reader) keyOf(id sign.KeyID) (fold.KeyState, bool, error) {
+	k := key(tKey, string(id))
+	payload, ok, err := r.get(k)
+	if err != nil || !ok {
+		return fold.KeyState{}, false, err
+	}
+	s, err := readKey(id, payload)
+	if err != nil {
+		err = damaged("row %q: %w", k, err)
+	}
+	return s, err == nil, err
+}
+
+func readKey(id sign.KeyID, payload []byte) (fold.KeyState, error) {
+	row := keyRow{Identity: id}
+	if len(payload) > 0 {
+		if err := json.Unmarshal(payload, &row); err != nil {
+			return fold.KeyState{}, err
+		}
+	}
+	return fold.KeyState(row), nil
+}
+
 // registry returns the newest registry/v1.
 func (r reader) registry() (reg Registry, ok bool, err error) {
 	err = r.scan(key(tRegistry), nil, func(k, payload []byte) (bool, error) {
@@ -260,7 +302,9 @@ func (v view) Handle(handle string) (sign.KeyID, bool, error) {
 	return h.Identity, ok, err
 }
 
-func (v view) Key(identity sign.KeyID) (fold.KeyState, bool, error) {
-	k, ok, err := getRow[keyRow](v.reader, key(tIdentity, string(identity)))
-	return fold.KeyState(k), ok, err
+func (v view) Key(id sign.KeyID) (fold.KeyState, bool, error) { return v.keyOf(id) }
+
+func (v view) Chain(identity sign.KeyID) (fold.Chain, bool, error) {
+	c, ok, err := getRow[chainRow](v.reader, key(tIdentity, string(identity)))
+	return fold.Chain(c), ok, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/cairn-registry/cairn/manifests"
+	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/fold"
 )
 
@@ -63,9 +64,7 @@ func (w *rowWriter) effect(effect fold.Effect) error {
 	case fold.AddModel:
 		return w.version(datasetRow{Kind: kindModel, Node: e.Node, Root: w.entry.Leaf.Subj[0], Artifact: e.Artifact, Usages: e.Usages, Sources: e.Sources})
 	case fold.AddSigners:
-		for _, id := range e.Signers {
-			w.put(encode(w.index), tSigner, e.Statement.String(), string(id))
-		}
+		return w.signers(e)
 	case fold.SetProfile:
 		return w.profile(e)
 	case fold.AddKey:
@@ -73,13 +72,26 @@ func (w *rowWriter) effect(effect fold.Effect) error {
 			Index: w.index, Statement: e.Statement, Op: keyFirst,
 			Identity: e.Identity, Key: e.Key, Next: e.Next,
 		}), tKeyEvent, string(e.Identity), w.index)
-		return w.keyState(string(e.Identity), func(k *keyRow) {})
+		return w.keyEvent(e.Identity, e)
+	case fold.RotateKey:
+		w.put(encode(KeyEvent{
+			Index: w.index, Statement: e.Statement, Op: keyRotate,
+			Identity: e.Identity, Key: e.Key, Replaces: e.Replaces, Next: e.Next,
+		}), tKeyEvent, string(e.Identity), w.index)
+		w.put(encode(keyRow{Identity: e.Identity, From: w.index}), tKey, string(e.Key))
+		if err := w.keyChange(e.Replaces, fold.KeyState.Replace); err != nil {
+			return err
+		}
+		return w.keyEvent(e.Identity, e)
 	case fold.RevokeKey:
 		w.put(encode(KeyEvent{
 			Index: w.index, Statement: e.Statement, Op: keyRevoke,
 			Identity: e.Identity, Key: e.Key, CompromisedSince: e.CompromisedSince,
 		}), tKeyEvent, string(e.Identity), w.index)
-		return w.keyState(string(e.Identity), func(k *keyRow) { k.Revoked, k.RevokedAt = true, w.index })
+		if err := w.keyChange(e.Key, fold.KeyState.Revoke); err != nil {
+			return err
+		}
+		return w.keyEvent(e.Identity, e)
 	case fold.AddAttestation:
 		w.put(encode(Attestation{
 			Index: w.index, Statement: e.Statement, Attester: e.Attester,
@@ -94,17 +106,60 @@ func (w *rowWriter) effect(effect fold.Effect) error {
 // What a KeyEvent says it is: the statement's own words.
 const (
 	keyFirst  = "first"
+	keyRotate = "rotate"
 	keyRevoke = "revoke"
 )
 
-func (w *rowWriter) keyState(identity string, change func(*keyRow)) error {
-	k, _, err := getRow[keyRow](w.reader, key(tIdentity, identity))
+// keyEvent counts a key event of an identity.
+func (w *rowWriter) keyEvent(identity sign.KeyID, e fold.Effect) error {
+	c, _, err := getRow[chainRow](w.reader, key(tIdentity, string(identity)))
 	if err != nil {
 		return err
 	}
-	k.Events++
-	change(&k)
-	return w.replace(encode(k), tIdentity, identity)
+	return w.replace(encode(chainRow(fold.Chain(c).With(e))), tIdentity, string(identity))
+}
+
+// keyChange changes the row of a key that is there, if only since this entry.
+func (w *rowWriter) keyChange(id sign.KeyID, to func(k fold.KeyState, i uint64) fold.KeyState) error {
+	s, ok, err := w.keyOf(id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		s = fold.KeyState{Identity: id}
+	}
+	return w.replace(encode(keyRow(to(s, w.index))), tKey, string(id))
+}
+
+// acted adds those who sign for the first time.
+func (w *rowWriter) acted(effects []fold.Effect) error {
+	for _, e := range effects {
+		for _, id := range fold.Acted(e) {
+			if err := w.putOnce(nil, tKey, string(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// signers adds who signed, with the key that did: the one that signed for them at
+// this entry.
+func (w *rowWriter) signers(e fold.AddSigners) error {
+	keys := make(map[sign.KeyID]sign.KeyID, len(e.Signers))
+	for _, k := range w.entry.Leaf.Keys {
+		party, not, err := fold.PartyOf(view{reader: w.reader}, k)
+		if err != nil {
+			return err
+		}
+		if not == "" && party != k {
+			keys[party] = k
+		}
+	}
+	for _, id := range e.Signers {
+		w.put(encode(signerRow{Index: w.index, Key: keys[id]}), tSigner, e.Statement.String(), string(id))
+	}
+	return nil
 }
 
 func (w *rowWriter) profile(e fold.SetProfile) error {

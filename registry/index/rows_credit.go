@@ -109,7 +109,7 @@ func (w *rowWriter) effects(list []fold.Effect) {
 	}
 	row := effectsRow{}
 	switch list[0].(type) {
-	case fold.SetProfile, fold.AddKey, fold.RevokeKey, fold.AddAttestation:
+	case fold.SetProfile, fold.AddKey, fold.RotateKey, fold.RevokeKey, fold.AddAttestation:
 		return
 	case fold.AddVersion, fold.AddModel:
 		row.Version, list = true, list[1:]

@@ -126,7 +126,11 @@ func (w *rowWriter) forgetProfile(i uint64) error {
 	if err != nil || !ok || entry.Kind != kindProfile || len(entry.Keys) != 1 {
 		return err
 	}
-	p, ok, err := getRow[Profile](w.reader, key(tProfile, string(entry.Keys[0])))
+	identity, _, err := fold.PartyOf(view{reader: w.reader}, entry.Keys[0])
+	if err != nil {
+		return err
+	}
+	p, ok, err := getRow[Profile](w.reader, key(tProfile, string(identity)))
 	if err != nil || !ok || p.Index != i {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 // the same rows and digest as one with them, and nothing of their text is left.
 func TestErasedRows(t *testing.T) {
 	erased := 0
-	for seed := range uint64(4) {
+	for seed := range uint64(8) {
 		bodies := foldtest.Random(rand.New(rand.NewPCG(seed, 4)), 120)
 		state := fold.NewState(foldtest.Origin)
 		var results []fold.Result

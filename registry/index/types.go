@@ -33,8 +33,9 @@ type Statement struct {
 
 // Signer is who signed an accepted statement, and the entry that brought the signature.
 type Signer struct {
-	ID    sign.KeyID `json:"id"`
+	ID    sign.KeyID `json:"id"` // identity; of a group's statement the key
 	Index uint64     `json:"index"`
+	Key   sign.KeyID `json:"key,omitempty"` // that signed; "" when it is ID
 }
 
 // Dataset is an accepted version of a dataset, or of a model.
@@ -86,6 +87,7 @@ type Contributor struct {
 	ID     sign.KeyID `json:"id"`
 	Weight string     `json:"weight"`
 	Signed bool       `json:"signed"`
+	Key    sign.KeyID `json:"key,omitempty"` // that signed, when it is not ID
 }
 
 // Source is a declared lineage target: exactly one of Statement, URL and CID.
@@ -110,12 +112,26 @@ type Profile struct {
 type KeyEvent struct {
 	Index            uint64     `json:"index"`
 	Statement        cjson.CID  `json:"statement"`
-	Op               string     `json:"op"` // "first" or "revoke"
+	Op               string     `json:"op"` // "first", "rotate" or "revoke"
 	Identity         sign.KeyID `json:"identity"`
 	Key              sign.KeyID `json:"key"`
+	Replaces         sign.KeyID `json:"replaces,omitempty"` // with "rotate": the key before
 	Next             string     `json:"next,omitempty"`
 	CompromisedSince *uint64    `json:"compromisedSince,omitempty"`
 }
+
+// Key is a key of an identity, and from when to when it signs for it. It signs
+// the entries above From (a first key: from entry 0 on), up to and including Replaced
+// and Revoked.
+type Key struct {
+	Key      sign.KeyID `json:"key"`
+	From     *uint64    `json:"from,omitempty"`     // the entry of its rotation; nil for a first key
+	Replaced *uint64    `json:"replaced,omitempty"` // the entry of the rotation to the next
+	Revoked  *uint64    `json:"revoked,omitempty"`  // the entry of its revocation
+}
+
+// Signs reports whether the key signs for its identity now.
+func (k Key) Signs() bool { return k.Replaced == nil && k.Revoked == nil }
 
 // Attestation is an accepted attestation/v1.
 type Attestation struct {

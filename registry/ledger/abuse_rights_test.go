@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"testing"
 
@@ -127,4 +128,46 @@ func TestAbuseKeyTheft(t *testing.T) {
 	}
 	// The key is worth nothing for other statements either.
 	c.version(string(fold.KeyRevoked), c.Contribution("ana", "set", "1.0.0"), "ana")
+}
+
+// A stolen key is rotated away by its owner: name, shares and what is owed stay hers,
+// the thief signs nothing more, and neither does a second rotation of his.
+func TestAbuseKeyTheftRotated(t *testing.T) {
+	c := newCourt(t)
+	shared := c.shared("set", "eve", 1, "ana", 1)
+	set := c.version(ok, shared, "eve") // ana has not signed yet
+	own := c.version(ok, c.Contribution("ana", "own", "1.0.0"), "ana")
+	c.log(ok, c.Rotate("ana", "ana2"), "ana", "ana2")
+	old := map[string]manifests.Predicate{
+		"payee": c.Payee("ana"), "withdrawal": c.Withdraw("ana", own), "dispute": c.Dispute("ana", set), "acceptance": c.Accept("ana", "terms"),
+		"commit": c.Commit("ana"), "profile": c.Profile("ana", "ana"), "attestation": c.Attestation("ana", set), "usage": c.Usage("ana", set),
+		"metered use": c.Metered("ana", set), "attribution": c.Attribution("ana", foldtest.RawCID("x"), 1, set), "income": c.Declared("ana", "k0", own, "10"),
+		"agreement": c.Agreement(foldtest.Work(set), "2026-12", cid.Undef, "eve", 1, "ana", 1), "first key": c.FirstKey("ana"), "revocation": c.Revoke("ana"),
+		"rotation": c.Rotate("ana", "thief"),
+	}
+	for _, name := range slices.Sorted(maps.Keys(old)) {
+		t.Log(name)
+		signers := []string{"ana"}
+		if name == "rotation" {
+			signers = append(signers, "thief")
+		}
+		c.log(string(fold.KeyReplaced), old[name], signers...)
+	}
+	c.version(string(fold.KeyReplaced), c.Contribution("ana", "more", "1.0.0"), "ana")
+	c.version(string(fold.KeyReplaced), shared, "eve", "ana")
+	c.income("k1", set, 1000)
+	c.income("k2", own, 1000)
+	c.wants("held until she signs", c.close(), "ana", 1000*fine)
+
+	// Her new key signs for what she had no time to sign before.
+	c.version(ok, shared, "eve", "ana2")
+	next := c.Contribution("ana", "own", "1.1.0")
+	next.Supersedes = cjson.CID{Cid: own}
+	c.version(ok, next, "ana2")
+	c.log(ok, c.Declared("ana", "k0", own, "10"), "ana2")
+	c.log(ok, c.Payee("ana"), "ana2")
+	c.income("k3", set, 1000)
+	c.income("k4", own, 1000)
+	c.wants("hers as before, and what was held", c.close(), "ana", (1000+500+500)*fine)
+	c.wants("nothing is the key's", c.close(), "ana2", 0)
 }

@@ -95,7 +95,7 @@ func (s *site) openStore() {
 
 func (s *site) serve() {
 	s.t.Helper()
-	a, err := auth.New(auth.Options{Policy: auth.Policy{Write: auth.Open}, Revoked: s.reg.Revoked, Now: func() time.Time { return time.Now().Add(-2 * time.Second) }})
+	a, err := auth.New(auth.Options{Policy: auth.Policy{Write: auth.Open}, Party: s.reg.Party, Live: s.reg.Live, Now: func() time.Time { return time.Now().Add(-2 * time.Second) }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -105,6 +105,19 @@ func (s *site) serve() {
 	}
 	mux := http.NewServeMux()
 	s.up.Register(mux)
+	mux.HandleFunc("GET /v1/statements/{cid}/bundle", func(w http.ResponseWriter, r *http.Request) {
+		c, err := cid.Decode(r.PathValue("cid"))
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		b, err := s.reg.Bundle(r.Context(), c)
+		if err != nil {
+			w.WriteHeader(fault.Of(err).HTTPStatus())
+			return
+		}
+		w.Write(b)
+	})
 	s.http = httptest.NewServer(mux)
 	s.url = s.http.URL
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -230,22 +231,21 @@ func (s *Server) declaration(ctx context.Context, b []byte) (*wire.OpenUpload, *
 	return ask, p, err
 }
 
-// signedBy returns the key whose data the caller may build upon: the caller's
-// own, or that of the publisher for a token that is bound to none. It must have
-// signed the statement.
+// signedBy returns the identity whose data the caller may build upon: the caller's
+// own, or the publisher for a token that is bound to none. It must have signed the
+// statement.
 func signedBy(c auth.Caller, p *registry.Parcel) (sign.KeyID, error) {
 	key := c.Key
 	if key == "" {
 		if required, _ := p.Statement.Signers(); len(required) > 0 {
 			key = required[0]
-		} else if len(p.Signers) > 0 {
-			key = p.Signers[0]
+		} else if len(p.Parties) > 0 {
+			key = p.Parties[0]
 		}
 	}
-	for _, id := range p.Signers {
-		if id == key {
-			return key, nil
-		}
+	// A place in a group is a key's own.
+	if slices.Contains(p.Parties, key) || c.Signed != "" && slices.Contains(p.Signers, c.Signed) {
+		return key, nil
 	}
 	return "", fault.WithHint(fault.New(fault.Denied, "the statement is not signed by the key that sends it"), "whoever signs a statement pushes it")
 }

@@ -37,7 +37,11 @@ func (s *Server) decided(r *http.Request, owner string, p *registry.Parcel) (*wi
 			return err
 		}
 		known = st.Verdict == fold.Accepted
-		more = slices.ContainsFunc(p.Signers, func(id sign.KeyID) bool {
+		signers := p.Parties
+		if p.Statement.Authority() != "" {
+			signers = p.Signers
+		}
+		more = slices.ContainsFunc(signers, func(id sign.KeyID) bool {
 			return !slices.ContainsFunc(st.Signers, func(have index.Signer) bool { return have.ID == id })
 		})
 		return nil
@@ -89,11 +93,11 @@ func (s *Server) checkOpen(ask *wire.OpenUpload, p *registry.Parcel) error {
 	return nil
 }
 
-// checkBases refuses bases that are not this key's own: accepted versions whose
-// content the key itself sent, by publishing them. Whether a statement of
+// checkBases refuses bases that are not this identity's own: accepted versions whose
+// content it sent itself, by publishing them. Whether a statement of
 // somebody else is there is not told. Bases of data lie in the space that the
 // upload goes to: nothing is shared between spaces.
-func (s *Server) checkBases(key sign.KeyID, space cid.Cid, bases []cjson.CID) error {
+func (s *Server) checkBases(id sign.KeyID, space cid.Cid, bases []cjson.CID) error {
 	return s.o.Registry.View(func(v *index.Snapshot) error {
 		for i, b := range bases {
 			own := false
@@ -105,10 +109,10 @@ func (s *Server) checkBases(key sign.KeyID, space cid.Cid, bases []cjson.CID) er
 					if d.Rules.GatesBytes() && !d.Terms.Equals(space) || !d.Rules.GatesBytes() && space.Defined() {
 						return fault.New(fault.Invalid, "bases[%d]: the data of %s is in another space: its terms gate other bytes", i, b)
 					}
-					own = d.Publisher == key && slices.ContainsFunc(st.Signers, func(g index.Signer) bool { return g.ID == key && g.Index == st.Index })
+					own = d.Publisher == id && slices.ContainsFunc(st.Signers, func(g index.Signer) bool { return g.ID == id && g.Index == st.Index })
 				case errors.Is(err, fault.NotFound):
 					// Another kind: it is the only signer's.
-					own = len(st.Signers) == 1 && st.Signers[0].ID == key
+					own = len(st.Signers) == 1 && st.Signers[0].ID == id
 				default:
 					return err
 				}
@@ -116,7 +120,7 @@ func (s *Server) checkBases(key sign.KeyID, space cid.Cid, bases []cjson.CID) er
 				return err
 			}
 			if !own {
-				return fault.New(fault.NotFound, "bases[%d]: %s is no statement that %s had accepted here", i, b, key)
+				return fault.New(fault.NotFound, "bases[%d]: %s is no statement that %s had accepted here", i, b, id)
 			}
 		}
 		return nil

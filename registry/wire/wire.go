@@ -49,8 +49,9 @@ type Entry struct {
 
 // Signer is who signed a statement, and the entry that brought the signature.
 type Signer struct {
-	ID    sign.KeyID `json:"id"`
+	ID    sign.KeyID `json:"id"` // identity; of a group's statement the key
 	Index uint64     `json:"index"`
+	Key   sign.KeyID `json:"key,omitempty"` // that signed, when it is not ID
 }
 
 // Statement is the fate of a statement: GET /v1/statements/{cid}.
@@ -111,6 +112,7 @@ type Contributor struct {
 	ID     sign.KeyID `json:"id"`
 	Weight string     `json:"weight"`
 	Signed bool       `json:"signed"`
+	Key    sign.KeyID `json:"key,omitempty"` // that signed, when it is not ID
 }
 
 // Edge is the weight with which revenue flows on to a parent.
@@ -167,8 +169,18 @@ type KeyEvent struct {
 	Op               string     `json:"op"`
 	Identity         sign.KeyID `json:"identity"`
 	Key              sign.KeyID `json:"key"`
+	Replaces         sign.KeyID `json:"replaces,omitempty"`
 	Next             string     `json:"next,omitempty"`
 	CompromisedSince *uint64    `json:"compromisedSince,omitempty"`
+}
+
+// Key is a key of an identity: it signs for it the entries above From, a first key
+// from entry 0 on, up to and including Replaced and Revoked.
+type Key struct {
+	Key      sign.KeyID `json:"key"`
+	From     *uint64    `json:"from,omitempty"`
+	Replaced *uint64    `json:"replaced,omitempty"`
+	Revoked  *uint64    `json:"revoked,omitempty"`
 }
 
 // Profile is the current profile of an identity.
@@ -181,12 +193,22 @@ type Profile struct {
 	URL       string     `json:"url,omitempty"`
 }
 
-// Identity is what the log knows of a key: GET /v1/keys/{did}.
+// Identity is what the log knows of an identity, by its name or by any of its keys:
+// GET /v1/keys/{did}.
 type Identity struct {
 	Size     uint64     `json:"treeSize"`
 	Identity sign.KeyID `json:"identity"`
-	Profile  *Profile   `json:"profile,omitempty"`
-	Events   []KeyEvent `json:"events"` // oldest first
+	// Key is the key that signs for it now; "" when it was revoked.
+	Key sign.KeyID `json:"key,omitempty"`
+	// Announced is the hex SHA-256 of the text of the only key that may follow; ""
+	// for any.
+	Announced string   `json:"announced,omitempty"`
+	Profile   *Profile `json:"profile,omitempty"`
+	// Keys are the keys that the events are about, oldest first; on the first page
+	// the first key too.
+	Keys   []Key      `json:"keys"`
+	Events []KeyEvent `json:"events"` // oldest first
+	Next   uint64     `json:"next,omitempty"`
 }
 
 // Submitted is the answer to a statement: POST /v1/entries.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -56,7 +57,7 @@ else, and what another server already holds cannot be called back by anybody.
 				if err != nil {
 					return nil, err
 				}
-				a := &manifests.Accept{Party: signer.ID(), Terms: cjson.CID{Cid: terms}}
+				a := &manifests.Accept{Party: keyring.Identity(signer), Terms: cjson.CID{Cid: terms}}
 				for _, text := range fetchers {
 					id, err := env.party(ctx, api, text)
 					if err != nil {
@@ -131,6 +132,9 @@ func (env *Env) acceptAt(ctx context.Context, url string, o issue, build func(co
 	}
 	api, err := env.signed(url, signer)
 	if err != nil {
+		return err
+	}
+	if err := knows(ctx, signer, url); err != nil {
 		return err
 	}
 	s, err := build(ctx, client.New(url, nil), signer)

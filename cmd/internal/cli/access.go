@@ -45,6 +45,9 @@ for a day at most, for reading alone, and stored nowhere but in the -o file.`,
 			if err != nil {
 				return err
 			}
+			if err := knows(c.Context(), signer, url); err != nil {
+				return err
+			}
 			out, err := access(c.Context(), api)
 			if err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -33,7 +34,7 @@ func (a *addition) lineage(ctx context.Context) error {
 		}
 		id, err := cjson.ParseCID(from)
 		external := err == nil
-		res, err := auditing.Resolve(ctx, a.conn.API, from, a.signer.ID())
+		res, err := auditing.Resolve(ctx, a.conn.API, from, keyring.Identity(a.signer))
 		switch {
 		case errors.Is(err, fault.NotFound) && external:
 			l.Target.CID = cjson.CID{Cid: cjson.V1(id)}
@@ -54,7 +55,7 @@ func (a *addition) lineage(ctx context.Context) error {
 // flows works out the edges: those of --edge, and what the registered sources
 // ask of versions derived from them.
 func (a *addition) flows(ctx context.Context) (err error) {
-	g := a.env.edging(a.conn.API, manifests.KindContribution, a.signer.ID(), a.o.name)
+	g := a.env.edging(a.conn.API, manifests.KindContribution, keyring.Identity(a.signer), a.o.name)
 	if err := g.give(ctx, "--edge", a.o.edge); err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (a *addition) manifest() (*manifests.Manifest, error) {
 	m := *a.base
 	m.Schema = manifests.ManifestSchema
 	m.Name = a.o.name
-	m.Publisher = a.signer.ID()
+	m.Publisher = keyring.Identity(a.signer)
 	if a.o.title != "" {
 		m.Title = a.o.title
 	}
@@ -208,7 +209,7 @@ func (a *addition) version(ctx context.Context, head *wire.Dataset, m *manifests
 	const most = 1000 // versions that somebody may have taken ahead by hand
 	v := manifests.NextVersion(head.Version, d)
 	for range most {
-		_, err := a.conn.API.Resolve(ctx, fmt.Sprintf("%s/%s@%s", a.signer.ID(), a.o.name, v))
+		_, err := a.conn.API.Resolve(ctx, fmt.Sprintf("%s/%s@%s", keyring.Identity(a.signer), a.o.name, v))
 		if errors.Is(err, fault.NotFound) {
 			return v, nil
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/cmd/internal/term"
 	"github.com/cairn-registry/cairn/ingest"
 	"github.com/cairn-registry/cairn/ingest/dag"
@@ -108,7 +109,7 @@ func (a *addition) warnings() {
 // registry is opened only once the data is in: its memory comes after that of
 // the chunks in flight, not on top.
 func (a *addition) run(ctx context.Context) error {
-	if err := a.o.resolve(a.base.Contributors, a.signer.ID()); err != nil {
+	if err := a.o.resolve(a.base.Contributors, keyring.Identity(a.signer)); err != nil {
 		return err
 	}
 	a.base.Contributors = a.o.people
@@ -201,7 +202,7 @@ func (a *addition) register(ctx context.Context) error {
 				return err
 			}
 			m.Contributors = a.o.people
-			a.env.credited(&a.o.crediting, head.Name+"@"+head.Version, a.signer.ID())
+			a.env.credited(&a.o.crediting, head.Name+"@"+head.Version, keyring.Identity(a.signer))
 		}
 		if m.Version, err = a.version(ctx, head, m); err != nil {
 			return err
@@ -244,7 +245,7 @@ func newer(now, then *wire.Dataset) bool {
 
 // head returns the newest version of the name, nil when there is none.
 func (a *addition) head(ctx context.Context) (*wire.Dataset, error) {
-	res, err := a.conn.API.Resolve(ctx, string(a.signer.ID())+"/"+a.o.name)
+	res, err := a.conn.API.Resolve(ctx, string(keyring.Identity(a.signer))+"/"+a.o.name)
 	if errors.Is(err, fault.NotFound) {
 		return nil, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -279,11 +280,11 @@ func (env *Env) asked(ctx context.Context, api *client.Client, s *manifests.Stat
 	if p.Full {
 		return nil, fault.New(fault.Conflict, "more people had a share of this work than one agreement can ask")
 	}
-	if !slices.Contains(p.All, signer.ID()) {
-		return nil, fault.WithHint(fault.New(fault.Invalid, "%s has no share of this work, neither now nor by the agreement", signer.ID()),
+	if !slices.Contains(p.All, keyring.Identity(signer)) {
+		return nil, fault.WithHint(fault.New(fault.Invalid, "%s has no share of this work, neither now nor by the agreement", keyring.Identity(signer)),
 			"choose the key of a party with --key")
 	}
-	return slices.DeleteFunc(p.Must, func(id sign.KeyID) bool { return id == signer.ID() }), nil
+	return slices.DeleteFunc(p.Must, func(id sign.KeyID) bool { return id == keyring.Identity(signer) }), nil
 }
 
 // tellMissing looks up whose signatures a logged agreement still waits for.

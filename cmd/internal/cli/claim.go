@@ -55,11 +55,11 @@ func runClaim(ctx context.Context, env *Env, o issue, what, profile string) erro
 		return err
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		claim, err := keyring.NewClaim(signer.ID(), root)
+		claim, err := keyring.NewClaim(keyring.Identity(signer), root)
 		if err != nil {
 			return err
 		}
-		p := &manifests.Commit{Identity: signer.ID(), Commitment: claim.Commitment}
+		p := &manifests.Commit{Identity: keyring.Identity(signer), Commitment: claim.Commitment}
 		if err := env.fresh(ctx, c.API, p); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
 )
@@ -57,8 +58,8 @@ func runCosign(ctx context.Context, env *Env, o issue, ref string) error {
 			return err
 		}
 		out := describeEnvelope(e, s)
-		if signedAlready(st, signer.ID()) {
-			says := fmt.Sprintf("%s signed this already", signer.ID())
+		if signedAlready(st, keyring.Identity(signer)) {
+			says := fmt.Sprintf("%s signed this already", keyring.Identity(signer))
 			if o.file != "" {
 				return env.unchanged(&already{kind: s.Kind, statement: st.Statement, index: st.Index, says: says}, o)
 			}

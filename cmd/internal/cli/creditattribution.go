@@ -15,6 +15,7 @@ import (
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit/attribution"
@@ -146,7 +147,7 @@ func runAttributionCompute(ctx context.Context, env *Env, o *attributionOptions)
 	}
 	env.roomy()
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		a := &manifests.Attribution{Attributor: signer.ID()}
+		a := &manifests.Attribution{Attributor: keyring.Identity(signer)}
 		if err := env.fresh(ctx, c.API, a); err != nil {
 			return err
 		}

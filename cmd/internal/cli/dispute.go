@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -54,7 +55,7 @@ again, with the same evidence, logs nothing.
 				if err != nil {
 					return nil, err
 				}
-				d := &manifests.Dispute{Disputant: signer.ID(), Target: cjson.CID{Cid: target}, Type: kind}
+				d := &manifests.Dispute{Disputant: keyring.Identity(signer), Target: cjson.CID{Cid: target}, Type: kind}
 				if d.Evidence, err = sortedCIDs("--evidence", evidence); err != nil {
 					return nil, err
 				}

@@ -190,6 +190,9 @@ func (env *Env) showStatement(v shown) error {
 		}
 		for _, s := range v.Log.Signers {
 			fmt.Fprintf(w, "signed by  %s, entry %d\n", s.ID, s.Index)
+			if s.Key != "" {
+				fmt.Fprintf(w, "with key   %s\n", s.Key)
+			}
 		}
 		verdict := v.Log.Verdict
 		if v.Log.Code != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/ingest/blocks/remote"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -142,7 +143,7 @@ func (env *Env) pass(ctx context.Context, g *gate, url string, from *remoteFlags
 		return "", nil, err
 	}
 	out = &agreed{Registry: url, Terms: g.d.Terms, Trust: policy.From}
-	a := &manifests.Accept{Party: signer.ID(), Terms: g.d.Terms}
+	a := &manifests.Accept{Party: keyring.Identity(signer), Terms: g.d.Terms}
 	var done *already
 	switch err := standingAcceptance(ctx, g.api, a); {
 	case errors.As(err, &done):

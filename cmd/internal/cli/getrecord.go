@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
@@ -140,7 +141,7 @@ func (r *recording) begin(ctx context.Context, env *Env, api *client.Client, url
 		return err
 	}
 	want := recordState{
-		Registry: strings.TrimRight(url, "/"), Statement: cjson.CID{Cid: f.statement}, Root: cjson.CID{Cid: f.root}, Fetcher: signer.ID(), Purpose: r.purpose,
+		Registry: strings.TrimRight(url, "/"), Statement: cjson.CID{Cid: f.statement}, Root: cjson.CID{Cid: f.root}, Fetcher: keyring.Identity(signer), Purpose: r.purpose,
 	}
 	if before, err := readRecordState(r.stateFile()); err != nil {
 		return err

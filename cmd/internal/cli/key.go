@@ -12,13 +12,14 @@ import (
 func newKey(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
-		Short: "Make, list, export and revoke the keys that sign",
+		Short: "Make, list, rotate, export and revoke the keys that sign",
 		Long: `Keys live in the home's keys/ folder, readable by their owner alone. A key is
 named locally; to everyone else it is its did:key. The key named "default" signs
-unless --key says otherwise.`,
+unless --key says otherwise. The did:key of your first key names your identity, for
+ever; "cairn key rotate" lets another key sign for it.`,
 	}
 	group(c)
-	c.AddCommand(newKeyNew(env), newKeyList(env), newKeyShow(env), newKeyExport(env), newKeyRevoke(env))
+	c.AddCommand(newKeyNew(env), newKeyList(env), newKeyShow(env), newKeyExport(env), newKeyRotate(env), newKeyTake(env), newKeyHistory(env), newKeyRevoke(env))
 	return c
 }
 
@@ -74,7 +75,7 @@ func newKeyList(env *Env) *cobra.Command {
 			}
 			return env.print(keys, func(w io.Writer) {
 				for _, k := range keys {
-					fmt.Fprintf(w, "%-16s %s%s\n", k.Name, k.ID, encryptedMark(k))
+					fmt.Fprintf(w, "%-16s %s%s%s\n", k.Name, k.ID, encryptedMark(k), identityMark(k))
 				}
 			})
 		},
@@ -84,6 +85,13 @@ func newKeyList(env *Env) *cobra.Command {
 func encryptedMark(k keyring.Entry) string {
 	if k.Encrypted {
 		return "  (encrypted)"
+	}
+	return ""
+}
+
+func identityMark(k keyring.Entry) string {
+	if k.Identity != "" {
+		return "  signs for " + string(k.Identity)
 	}
 	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -100,12 +101,12 @@ func runModelAdd(ctx context.Context, env *Env, o *modelOptions, name string) er
 		return err
 	}
 	return env.issues(ctx, o.issue, func(ctx context.Context, c *daemon.Conn, signer sign.Signer) (*manifests.Statement, error) {
-		m := &manifests.Model{Publisher: signer.ID(), Model: manifests.ModelName{Name: name, Version: o.version, Title: o.title}}
+		m := &manifests.Model{Publisher: keyring.Identity(signer), Model: manifests.ModelName{Name: name, Version: o.version, Title: o.title}}
 		digest, err := o.readArtifact(m)
 		if err != nil {
 			return nil, err
 		}
-		if err := o.crediting.resolve(nil, signer.ID()); err != nil {
+		if err := o.crediting.resolve(nil, keyring.Identity(signer)); err != nil {
 			return nil, err
 		}
 		before, err := succeed(ctx, c.API, m)
@@ -117,7 +118,7 @@ func runModelAdd(ctx context.Context, env *Env, o *modelOptions, name string) er
 			if err := o.follow(ctx, c.API, before.Statement.Cid); err != nil {
 				return nil, err
 			}
-			env.credited(&o.crediting, nodeName(before), signer.ID())
+			env.credited(&o.crediting, nodeName(before), keyring.Identity(signer))
 		}
 		m.Contributors, m.Total, m.Agreement = o.shares, o.total, o.agreement
 		if digest == "" {

@@ -72,7 +72,7 @@ func runPayeeSet(ctx context.Context, env *Env, o *payeeOptions) error {
 	if err != nil {
 		return err
 	}
-	opening, err := keyring.NewOpening(signer.ID(), o.rail, details)
+	opening, err := keyring.NewOpening(keyring.Identity(signer), o.rail, details)
 	if err != nil {
 		return fmt.Errorf("--details: %w", err)
 	}
@@ -81,7 +81,7 @@ func runPayeeSet(ctx context.Context, env *Env, o *payeeOptions) error {
 		if err != nil {
 			return err
 		}
-		p := &manifests.Payee{Identity: signer.ID(), Rail: o.rail, Commitment: opening.Commitment}
+		p := &manifests.Payee{Identity: keyring.Identity(signer), Rail: o.rail, Commitment: opening.Commitment}
 		if err := env.fresh(ctx, c.API, p); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 )
@@ -56,7 +57,7 @@ func runProfileSet(ctx context.Context, env *Env, p *manifests.Profile) error {
 		return err
 	}
 	return env.withHome(ctx, func(ctx context.Context, c *daemon.Conn) error {
-		p.Identity = signer.ID()
+		p.Identity = keyring.Identity(signer)
 		switch old, at, err := profileOf(ctx, c.API, p.Identity); {
 		case err != nil:
 			return err

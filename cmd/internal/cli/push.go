@@ -18,6 +18,7 @@ import (
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/cmd/internal/term"
 	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests"
@@ -126,8 +127,8 @@ func runPush(ctx context.Context, env *Env, ref string, to pushTarget) error {
 
 // push registers a version of this home at another registry.
 func (env *Env) push(ctx context.Context, c *daemon.Conn, d *wire.Dataset, signer sign.Signer, to pushTarget) (*pushResult, error) {
-	if d.Publisher != signer.ID() {
-		return nil, fault.WithHint(fault.New(fault.Denied, "%s@%s is published by %s, and the key that signs is %s", d.Name, d.Version, d.Publisher, signer.ID()),
+	if d.Publisher != keyring.Identity(signer) {
+		return nil, fault.WithHint(fault.New(fault.Denied, "%s@%s is published by %s, and the key that signs is %s", d.Name, d.Version, d.Publisher, keyring.Identity(signer)),
 			"choose the publisher's key with --key")
 	}
 	env.roomy()
@@ -145,6 +146,9 @@ func (env *Env) push(ctx context.Context, c *daemon.Conn, d *wire.Dataset, signe
 		return nil, err
 	}
 	p.origin = status.Origin
+	if err := knows(ctx, signer, to.url); err != nil {
+		return nil, err
+	}
 	b, err := c.API.Envelope(ctx, d.Statement.Cid)
 	if err != nil {
 		return nil, err

@@ -111,7 +111,7 @@ func (env *Env) party(ctx context.Context, api *client.Client, text string) (sig
 		return "", err
 	}
 	if k, err := ring.Show(text); err == nil {
-		return k.ID, nil
+		return k.For(), nil
 	}
 	who, err := api.Identity(ctx, sign.KeyID(text))
 	if fault.Of(err) == fault.NotFound || fault.Of(err) == fault.Invalid {

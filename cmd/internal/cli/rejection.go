@@ -12,9 +12,13 @@ var rejected = regexp.MustCompile(`the log (?:would reject the statement: |recor
 // rejections say what to do about a statement that the log refuses, by the
 // fold's code.
 var rejections = map[string]string{
-	"unexpected-signer": "the signing key has no part in this; choose another with --key",
+	"unexpected-signer": "the signing key has no part in this; choose another with --key, or, when it took another's place elsewhere, \"cairn key rotate\" tells this log",
 	"missing-signature": "the party that the statement names must sign it; choose its key with --key",
 	"key-revoked":       "the signing key was revoked; choose another with --key",
+	"key-replaced":      "another key took the place of the signing key: \"cairn key history\" says which; choose it with --key",
+	"key-exists":        "the key has signed in this log already, and a rotation is to one that has not: make a new one with \"cairn key new\"",
+	"next-key":          "the identity announced another key with --next, and no other may follow: choose it with --to",
+	"later-key":         "somebody is named by a later key; name their identity, which \"cairn key history DID\" prints",
 	"threshold":         "more of the group must sign: write the envelope with -o FILE, let others add theirs with \"cairn statement sign FILE\", then \"cairn statement submit FILE\"",
 	"underpaid":         "an edge is below what the terms of its parent ask: raise it with --edge",
 	"cap":               "the edges together are above what a parent allows",

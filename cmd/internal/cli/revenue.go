@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit"
@@ -224,7 +225,7 @@ func (b *book) read(ctx context.Context, p payment) (*manifests.Revenue, error) 
 		r.OccurredAt = b.env.Now().UTC().Format(time.RFC3339)
 	}
 	if b.declared && r.Type == manifests.RevenueIncome {
-		r.Issuer = b.signer.ID()
+		r.Issuer = keyring.Identity(b.signer)
 	}
 	n, err := b.subject(ctx, p.subject)
 	if err != nil {

@@ -130,6 +130,12 @@ func (env *Env) passphrase(name string, twice bool) func() ([]byte, error) {
 // signer loads the key that signs.
 func (env *Env) signer(ring *keyring.Ring, cfg config.Config) (sign.Signer, error) {
 	name := env.keyName(cfg)
+	if _, begun, err := ring.Rotation(name); err != nil {
+		return nil, err
+	} else if begun {
+		return nil, fault.WithHint(fault.New(fault.Conflict, "a rotation of the key %q was begun and not finished: which key signs is not known", name),
+			"finish it with the same command: cairn key rotate %s", name)
+	}
 	s, err := ring.Load(name, env.passphrase(name, false))
 	if errors.Is(err, fault.NotFound) {
 		hint := fmt.Sprintf("make one with \"cairn key new %s\"", name)

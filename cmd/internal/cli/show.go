@@ -86,6 +86,9 @@ func describeDataset(w io.Writer, d wire.Dataset) {
 			signed = "not signed yet"
 		}
 		line("contributor", "%s  %s of %s, %s", c.ID, c.Weight, d.Total, signed)
+		if c.Key != "" {
+			line("signed by", "%s, a key of %s", c.Key, c.ID)
+		}
 	}
 	for _, s := range d.Sources {
 		line("source", "%s %s", s.Rel, target(s))

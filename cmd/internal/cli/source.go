@@ -74,7 +74,7 @@ func (env *Env) own() sign.KeyID {
 	if err != nil {
 		return ""
 	}
-	return k.ID
+	return k.For()
 }
 
 // resolve finds the datasets that REF names at a registry.

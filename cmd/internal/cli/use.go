@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/credit"
@@ -114,7 +115,7 @@ func (env *Env) usage(ctx context.Context, api *client.Client, o *useOptions, si
 		if err != nil {
 			return nil, fmt.Errorf("--metered: %w", err)
 		}
-		u.Type, u.Payer, u.Statement = manifests.UsageMetered, signer.ID(), n.Statement
+		u.Type, u.Payer, u.Statement = manifests.UsageMetered, keyring.Identity(signer), n.Statement
 	case o.locked != "":
 		if len(o.inputs) > 0 || o.lock != "" {
 			return nil, fault.New(fault.Invalid, "--inputs says all inputs and the lock: leave out --input and --lock")
@@ -123,18 +124,18 @@ func (env *Env) usage(ctx context.Context, api *client.Client, o *useOptions, si
 		if err != nil {
 			return nil, fmt.Errorf("--inputs: %w", err)
 		}
-		u.Type, u.Trainer, u.Lock = manifests.UsageTraining, signer.ID(), cjson.CID{Cid: id}
+		u.Type, u.Trainer, u.Lock = manifests.UsageTraining, keyring.Identity(signer), cjson.CID{Cid: id}
 		for i := range l.Inputs {
 			u.Inputs = append(u.Inputs, l.Inputs[i].Usage())
 		}
 		lockOf = l.Registry
 	case len(o.inputs) == 0 && o.lock == "":
-		u.Type, u.Trainer = manifests.UsageHashOnly, signer.ID()
+		u.Type, u.Trainer = manifests.UsageHashOnly, keyring.Identity(signer)
 		if o.private == "" && !o.wanted() {
 			return nil, fault.WithHint(fault.New(fault.Invalid, "the run says nothing"), "--input REF=units:unit, or --private SHA-256 alone")
 		}
 	default:
-		u.Type, u.Trainer = manifests.UsageTraining, signer.ID()
+		u.Type, u.Trainer = manifests.UsageTraining, keyring.Identity(signer)
 		if o.lock == "" {
 			return nil, fault.WithHint(fault.New(fault.Invalid, "--lock is missing"), "it is the CID of the file that pins the run's inputs; \"cairn add\" prints one")
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/auditing"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -95,7 +96,7 @@ func (env *Env) private(ctx context.Context, api *client.Client, o *privateOptio
 		r.Trainer = new(manifests.Trainer)
 	}
 	if r.Trainer.ID == "" {
-		r.Trainer.ID = signer.ID()
+		r.Trainer.ID = keyring.Identity(signer)
 	}
 	if err := env.attachFetches(ctx, api, o.fetches, r, u); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
@@ -45,7 +46,7 @@ keeps of its revenue goes where its terms say. Withdrawing again changes nothing
 					return nil, err
 				}
 				for _, x := range w.Withdrawals {
-					if x.Party == signer.ID() {
+					if x.Party == keyring.Identity(signer) {
 						did := "withdrawn"
 						if x.Flag {
 							did = "flagged"
@@ -53,11 +54,11 @@ keeps of its revenue goes where its terms say. Withdrawing again changes nothing
 						return nil, &already{manifests.KindWithdraw, x.Statement, x.Index, fmt.Sprintf("you have %s %s already, entry %d", did, nodeName(n), x.Index), ""}
 					}
 				}
-				d := &manifests.Withdraw{Party: signer.ID(), Statement: n.Statement, Reason: reason}
+				d := &manifests.Withdraw{Party: keyring.Identity(signer), Statement: n.Statement, Reason: reason}
 				if err := env.fresh(ctx, c.API, d); err != nil {
 					return nil, err
 				}
-				if signer.ID() != n.Publisher {
+				if keyring.Identity(signer) != n.Publisher {
 					env.warn("you are not the publisher: this flags the version, it is still offered")
 				}
 				return manifests.New(d), nil

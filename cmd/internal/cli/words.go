@@ -63,7 +63,17 @@ func words(s *manifests.Statement) []string {
 	case *manifests.Registry:
 		w.registry(p)
 	case *manifests.Key:
-		w.add("%s of the key %s", p.Op, p.Key)
+		switch p.Op {
+		case manifests.KeyRotate:
+			w.add("from the next entry on, %s signs for %s, and no other key", p.Key, p.Identity)
+			if p.Next != "" {
+				w.add("after it only the key follows whose did:key has the SHA-256 %s", p.Next)
+			}
+		case manifests.KeyRevoke:
+			w.add("the key %s of %s signs no more", p.Key, p.Identity)
+		default:
+			w.add("%s of the key %s", p.Op, p.Key)
+		}
 	case *manifests.Profile:
 		w.add("%s is called %s, handle %s", p.Identity, fault.Printable(p.Name), p.Handle)
 	case *manifests.Attestation:

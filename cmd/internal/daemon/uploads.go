@@ -66,7 +66,7 @@ func (h *Home) openAuth() error {
 	if err != nil {
 		return err
 	}
-	h.auth, err = auth.New(auth.Options{Policy: p, URLs: h.Config.Write.URLs, Issued: h.access.Issued, Revoked: h.reg.Revoked, Log: h.Log})
+	h.auth, err = auth.New(auth.Options{Policy: p, URLs: h.Config.Write.URLs, Issued: h.access.Issued, Party: h.reg.Party, Live: h.reg.Live, Log: h.Log})
 	return err
 }
 

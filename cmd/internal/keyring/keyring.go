@@ -1,7 +1,7 @@
 // Package keyring keeps private keys on disk: one file a key, readable by its
 // owner alone, as PKCS#8 PEM or the same encrypted with an age passphrase.
 // Beside each lies NAME.pub with the key's did:key, so that keys can be listed
-// without being decrypted.
+// without being decrypted, and NAME.chain when it took the place of another key.
 package keyring
 
 import (
@@ -61,8 +61,11 @@ func Open(home string) *Ring { return &Ring{filepath.Join(home, "keys")} }
 
 // An Entry is what a list of keys shows.
 type Entry struct {
-	Name      string     `json:"name"`
-	ID        sign.KeyID `json:"id"`
+	Name string     `json:"name"`
+	ID   sign.KeyID `json:"id"`
+	// Identity is what the key signs for, when it took the place of another key:
+	// the first one of the chain.
+	Identity  sign.KeyID `json:"identity,omitempty"`
 	Algorithm Algorithm  `json:"algorithm"`
 	Encrypted bool       `json:"encrypted"`
 }
@@ -123,7 +126,7 @@ func (r *Ring) Create(name string, alg Algorithm, passphrase func() ([]byte, err
 	if err := durable.WriteFile(filepath.Join(r.dir, name+pubSuffix), []byte(s.ID()+"\n"), 0o644); err != nil {
 		return Entry{}, err
 	}
-	return Entry{name, s.ID(), alg, passphrase != nil}, nil
+	return Entry{Name: name, ID: s.ID(), Algorithm: alg, Encrypted: passphrase != nil}, nil
 }
 
 func taken(name string) error {
@@ -163,7 +166,18 @@ func (r *Ring) Load(name string, passphrase func() ([]byte, error)) (sign.Signer
 	if err != nil {
 		return nil, err
 	}
-	return newSigner(priv)
+	s, err := newSigner(priv)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := r.Chain(name)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(chain, s.ID()) && chain[0] != s.ID() {
+		return signer{s, chain[0]}, nil
+	}
+	return s, nil
 }
 
 // Private returns a key as PKCS#8 PEM, decrypted.
@@ -279,6 +293,14 @@ func newSigner(priv crypto.Signer) (sign.Signer, error) {
 	return nil, fault.New(fault.Invalid, "a %T is neither an Ed25519 nor a P-256 key", priv)
 }
 
+// For returns the identity that the key signs for.
+func (e Entry) For() sign.KeyID {
+	if e.Identity != "" {
+		return e.Identity
+	}
+	return e.ID
+}
+
 // List returns the keys of the ring by name. Nothing is decrypted.
 func (r *Ring) List() ([]Entry, error) {
 	names, err := os.ReadDir(r.dir)
@@ -333,7 +355,12 @@ func (r *Ring) Show(name string) (Entry, error) {
 	if strings.HasPrefix(string(id), "did:key:zDn") {
 		alg = P256
 	}
-	return Entry{name, id, alg, locked}, nil
+	e := Entry{Name: name, ID: id, Algorithm: alg, Encrypted: locked}
+	chain, err := r.Chain(name)
+	if slices.Contains(chain, id) && chain[0] != id {
+		e.Identity = chain[0]
+	}
+	return e, err
 }
 
 func encrypt(b, passphrase []byte) ([]byte, error) {

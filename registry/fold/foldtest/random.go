@@ -15,11 +15,11 @@ import (
 
 // Random returns n entries of a random history. It follows the names that it
 // has used, so that most contributions could be accepted, and breaks rules on
-// purpose: old and repeated statements, wrong signers, revoked keys, taken
+// purpose: old and repeated statements, wrong signers, keys that were revoked or replaced, taken
 // versions and handles, foreign origins, damaged bytes. Half of the entries are
 // of the kinds that credit is made of, about the versions before them.
 func Random(r *rand.Rand, n int) []Body {
-	g := &generator{r: r, state: fold.NewState(Origin), heads: make(map[string]head), credit: newCredit(), people: []string{"ana", "ben", "cem", "dua", "eve"}}
+	g := &generator{r: r, state: fold.NewState(Origin), heads: make(map[string]head), credit: newCredit(), rotations: newRotations(), people: []string{"ana", "ben", "cem", "dua", "eve"}}
 	bodies := make([]Body, 0, n)
 	for len(bodies) < n {
 		bodies = append(bodies, g.next(len(bodies)))
@@ -38,6 +38,7 @@ type generator struct {
 	bodies     []Body
 	results    []fold.Result // of the bodies
 	credit
+	rotations
 }
 
 type head struct {
@@ -53,7 +54,7 @@ type logged struct {
 }
 
 func (g *generator) next(i int) Body {
-	g.remember = nil
+	g.remember, g.rotated = nil, nil
 	b := g.entry(i)
 	switch g.r.IntN(40) {
 	case 0:
@@ -64,6 +65,9 @@ func (g *generator) next(i int) Body {
 	r := g.state.Apply(fold.Read(b.Leaf, b.Envelope))
 	if g.remember != nil && (r.Verdict == fold.Accepted || g.one(20)) {
 		g.remember()
+	}
+	if g.rotated != nil && r.Verdict == fold.Accepted {
+		g.rotated()
 	}
 	g.bodies = append(g.bodies, b)
 	g.results = append(g.results, r)
@@ -77,7 +81,7 @@ func (g *generator) one(n int) bool { return g.r.IntN(n) == 0 }
 
 func (g *generator) entry(i int) Body {
 	if i == 0 && !g.one(4) {
-		return Log(manifests.New(g.constitution(1, "op")), "op")
+		return g.log(manifests.New(g.constitution(1, "op")), "op")
 	}
 	if len(g.statements) > 0 && g.one(10) {
 		return g.standing(i)
@@ -88,36 +92,44 @@ func (g *generator) entry(i int) Body {
 	switch g.r.IntN(16) {
 	case 0:
 		if g.one(4) {
-			return Log(manifests.New(g.constitution(1+g.r.IntN(2), "op", "op2")), "op")
+			return g.log(manifests.New(g.constitution(1+g.r.IntN(2), "op", "op2")), "op")
 		}
 		if g.one(2) {
-			return Log(manifests.New(g.constitution(1, "op")), "op")
+			return g.log(manifests.New(g.constitution(1, "op")), "op")
 		}
-		return Log(manifests.New(g.constitution(1, "op")), "op", g.person())
+		return g.log(manifests.New(g.constitution(1, "op")), "op", g.person())
 	case 1:
 		who := g.person()
 		if g.one(8) {
-			return Log(manifests.New(g.Profile(who, g.handle())), g.person())
+			return g.log(manifests.New(g.Profile(who, g.handle())), g.person())
 		}
-		return Log(manifests.New(g.Profile(who, g.handle())), who)
+		return g.log(manifests.New(g.Profile(who, g.handle())), who)
 	case 2:
 		who := g.person()
+		if g.one(2) {
+			return g.rotation(who)
+		}
 		if g.one(3) && len(g.people) > 3 {
 			g.people = slices.DeleteFunc(g.people, func(p string) bool { return p == who && !g.one(2) })
 			k := g.Revoke(who)
-			if g.one(2) {
-				since := uint64(g.r.IntN(2*i + 1))
+			if !g.one(4) {
+				since := uint64(g.r.IntN(3*i + 1))
 				k.CompromisedSince = &since
 			}
-			if g.one(6) {
+			switch g.r.IntN(6) {
+			case 0:
 				k.Identity = ID(g.person())
+			case 1:
+				k.Key = ID(g.person())
+			case 2:
+				k.Key = ID(g.key(who))
 			}
-			return Log(manifests.New(k), who)
+			return g.log(manifests.New(k), who)
 		}
-		return Log(manifests.New(g.FirstKey(who)), who)
+		return g.log(manifests.New(g.FirstKey(who)), who)
 	case 3:
 		who := g.person()
-		return Log(manifests.New(g.Attestation(who, g.reference())), who)
+		return g.log(manifests.New(g.Attestation(who, g.reference())), who)
 	case 4, 5:
 		return g.again()
 	case 6:
@@ -161,7 +173,7 @@ func (g *generator) again() Body {
 		slices.Sort(signers)
 		signers = slices.Compact(signers)
 	}
-	return Log(l.statement, signers...)
+	return g.log(l.statement, signers...)
 }
 
 // repeat gives a next version the contributors of the one before, most of the
@@ -184,7 +196,13 @@ func (g *generator) version(i int) Body {
 	c.Supersedes = cjson.CID{Cid: h.statement}
 	for _, p := range g.people {
 		if p != who && g.one(3) {
-			c.Contributors = append(c.Contributors, manifests.Share{ID: ID(p), Weight: "2"})
+			id := ID(p)
+			if g.one(8) {
+				id = ID(g.key(p)) // which may be a later key
+			}
+			if !slices.ContainsFunc(c.Contributors, func(s manifests.Share) bool { return s.ID == id }) {
+				c.Contributors = append(c.Contributors, manifests.Share{ID: id, Weight: "2"})
+			}
 		}
 	}
 	c.Total = fmt.Sprint(1 + 2*(len(c.Contributors)-1))
@@ -253,7 +271,7 @@ func (g *generator) version(i int) Body {
 		g.heads[who+"/"+name] = head{statement: id, version: h.version + 1}
 		g.statements = append(g.statements, logged{st, id, signers, who})
 	}
-	return Log(st, signers...)
+	return g.log(st, signers...)
 }
 
 // damage changes one bit, or cuts the end off.

@@ -50,7 +50,7 @@ func (g *generator) signed(p manifests.Predicate, signers ...string) (Body, cid.
 	if g.one(14) {
 		signers = []string{g.person()}
 	}
-	return Log(st, signers...), CID(st)
+	return g.log(st, signers...), CID(st)
 }
 
 // money returns an entry of one of the kinds that credit is made of.
@@ -90,7 +90,7 @@ func (g *generator) money(i int) (b Body) {
 				g.agreements[p.publisher] = p.cid
 			}
 		}
-		b = Log(p.statement, g.person())
+		b = g.log(p.statement, g.person())
 	case 10, 11, 12:
 		r := g.Income(fmt.Sprint("k", g.r.IntN(40)), version.cid, fmt.Sprint(100*(1+g.r.IntN(9))))
 		r.Period = []string{FirstPeriod, FirstPeriod, "2026-12", "2027-01"}[g.r.IntN(4)]
@@ -195,7 +195,7 @@ func (g *generator) model() Body {
 		g.heads[who+"/"+name] = head{statement: id, version: h.version + 1}
 		g.statements = append(g.statements, logged{st, id, signers, who})
 	}
-	return Log(st, signers...)
+	return g.log(st, signers...)
 }
 
 // agreement is one on a work that may exist, with a random part of the people
@@ -251,7 +251,7 @@ func (g *generator) agreement() Body {
 		}
 		g.pending = append(g.pending, logged{st, id, signers, name})
 	}
-	return Log(st, signers...)
+	return g.log(st, signers...)
 }
 
 func foldShares(list []manifests.Share) []fold.Share {

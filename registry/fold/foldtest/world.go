@@ -115,6 +115,11 @@ func (w *World) FirstKey(who string) *manifests.Key {
 	return &manifests.Key{Common: w.Common(), Identity: ID(who), Key: ID(who), Op: manifests.KeyFirst}
 }
 
+// Rotate returns the rotation of a person's identity to another key.
+func (w *World) Rotate(who, key string) *manifests.Key {
+	return &manifests.Key{Common: w.Common(), Identity: ID(who), Key: ID(key), Op: manifests.KeyRotate}
+}
+
 // Revoke returns the revocation of a person's key.
 func (w *World) Revoke(who string) *manifests.Key {
 	return &manifests.Key{Common: w.Common(), Identity: ID(who), Key: ID(who), Op: manifests.KeyRevoke}
