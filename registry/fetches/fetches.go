@@ -13,12 +13,10 @@
 package fetches
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"log/slog"
 	"os"
 	"slices"
@@ -35,7 +33,6 @@ import (
 	"github.com/cairn-registry/cairn/manifests/unixfs"
 	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/index"
-	"github.com/cairn-registry/cairn/registry/wire"
 )
 
 const (
@@ -177,94 +174,6 @@ func (f *Fetches) flush() {
 	}
 }
 
-// expire ends the fetches under which nothing was sent for long.
-func (f *Fetches) expire() {
-	now := f.o.Now()
-	for _, x := range f.list() {
-		x.mu.Lock()
-		if x.used.After(now) {
-			x.used = now // the clock was set back
-		}
-		idle, empty := now.Sub(x.used), x.empty()
-		x.mu.Unlock()
-		if idle > life || empty && idle > newLife {
-			f.end(x)
-		}
-	}
-}
-
-// end forgets a fetch and removes its file.
-func (f *Fetches) end(x *fetch) {
-	f.mu.Lock()
-	if f.all[x.sum] == x {
-		delete(f.all, x.sum)
-		if f.ofKey[x.head.Key]--; f.ofKey[x.head.Key] == 0 {
-			delete(f.ofKey, x.head.Key)
-		}
-	}
-	f.mu.Unlock()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.over {
-		return
-	}
-	x.over = true
-	f.stored.Add(-x.size)
-	if err := os.Remove(x.name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		f.log.Warn("a file of an ended fetch stays", "error", err)
-	}
-}
-
-// relieve ends the largest fetches while all of them take nearly the room that there
-// is: first of those that were idle for an hour, then of any.
-func (f *Fetches) relieve() {
-	if f.stored.Load() < crowded {
-		return
-	}
-	type sized struct {
-		x    *fetch
-		busy bool
-		size int64
-	}
-	var list []sized
-	now := f.o.Now()
-	for _, x := range f.list() {
-		x.mu.Lock()
-		list = append(list, sized{x, now.Sub(x.used) < newLife, x.size})
-		x.mu.Unlock()
-	}
-	slices.SortFunc(list, func(a, b sized) int {
-		switch {
-		case a.busy == b.busy:
-			return cmp.Compare(b.size, a.size)
-		case a.busy:
-			return 1
-		}
-		return -1
-	})
-	for _, s := range list {
-		if f.stored.Load() < crowded {
-			return
-		}
-		f.log.Warn("a fetch ends: the notes of all take too much room", "key", s.x.head.Key, "bytes", s.size, "busy", s.busy)
-		f.end(s.x)
-	}
-}
-
-// idlest is, of the fetches that match, the one under which nothing was sent for
-// longest.
-func (f *Fetches) idlest(match func(*fetch) bool) (oldest *fetch, since time.Time) {
-	for _, x := range f.list() {
-		x.mu.Lock()
-		used := x.used
-		x.mu.Unlock()
-		if match(x) && (oldest == nil || used.Before(since)) {
-			oldest, since = x, used
-		}
-	}
-	return oldest, since
-}
-
 // An Opened is a fetch that was just opened.
 type Opened struct {
 	ID      string // in the header; whoever knows it can add to what is counted
@@ -319,26 +228,6 @@ func (f *Fetches) begin(sum [sha256.Size]byte, head header, now time.Time) (*fet
 	f.all[x.sum] = x
 	f.ofKey[head.Key]++
 	return x, nil
-}
-
-func (f *Fetches) makeRoom(key sign.KeyID) error {
-	f.mu.Lock()
-	all, own := len(f.all), f.ofKey[key]
-	f.mu.Unlock()
-	if own >= maxOfKey {
-		if x, _ := f.idlest(func(x *fetch) bool { return x.head.Key == key }); x != nil {
-			f.end(x)
-		}
-	}
-	f.relieve()
-	if all >= maxFetches {
-		x, since := f.idlest(func(*fetch) bool { return true })
-		if x == nil || f.o.Now().Sub(since) < newLife {
-			return fault.WithHint(fault.New(fault.Busy, "too many fetches are being counted"), "fetch without a receipt, or try again in an hour")
-		}
-		f.end(x)
-	}
-	return nil
 }
 
 // errUnsigned says that there are no fetch records to be had.
@@ -408,28 +297,6 @@ func (s *Sent) Done() {
 	}
 }
 
-// settle waits a moment for requests that are running: whoever asks for a record has
-// its last byte before the sender has noted it.
-func (x *fetch) settle(ctx context.Context) {
-	x.mu.Lock()
-	if x.running == 0 {
-		x.mu.Unlock()
-		return
-	}
-	if x.idle == nil {
-		x.idle = make(chan struct{})
-	}
-	idle := x.idle
-	x.mu.Unlock()
-	wait := time.NewTimer(settleWait)
-	defer wait.Stop()
-	select {
-	case <-idle:
-	case <-wait.C: // others go on fetching
-	case <-ctx.Done():
-	}
-}
-
 // Add notes that n bytes of a file's contents, from off on in the leaf c, were
 // sent. It may wait for the disk.
 func (s *Sent) Add(c cid.Cid, off, n uint64) {
@@ -454,113 +321,4 @@ func NewContext(ctx context.Context, s *Sent) context.Context {
 func FromContext(ctx context.Context) *Sent {
 	s, _ := ctx.Value(sentKey{}).(*Sent)
 	return s
-}
-
-// draft is the record of a fetch, without a nonce.
-func (f *Fetches) draft(h header, d index.Dataset, c counted) *manifests.FetchRecord {
-	at := func(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
-	return &manifests.FetchRecord{
-		Registry: f.origin, Nonce: "AAAAAAAAAAAAAAAAAAAAAA", Statement: h.Statement, Root: d.Root,
-		Bytes: c.bytes, CoveragePpm: c.coveragePpm(), Ranges: c.ranges, Fetcher: h.Key, Purpose: h.Purpose,
-		FetchedFrom: at(c.from), FetchedTo: at(c.to),
-	}
-}
-
-var errOver = fault.WithHint(fault.New(fault.NotFound, "there is no such fetch of this key: it was never opened, or is over"), "a fetch ends a week after its last byte")
-
-// Record signs what was sent under the fetch id so far. It may be asked for again
-// and again. Codes: fault.NotFound when the key has no such fetch, fault.Conflict
-// when nothing was sent under it, fault.Busy when too many records are being made.
-func (f *Fetches) Record(ctx context.Context, key sign.KeyID, id string) ([]byte, error) {
-	x := f.find(id)
-	if x == nil || x.head.Key != key {
-		return nil, errOver
-	}
-	d, err := f.version(ctx, x.head.Statement.Cid)
-	if err != nil {
-		return nil, err
-	}
-	x.settle(ctx)
-	c, err := f.count(ctx, x, d.Root.Cid)
-	if err != nil {
-		return nil, err
-	}
-	if c.bytes == 0 && c.total > 0 {
-		return nil, fault.WithHint(fault.New(fault.Conflict, "nothing of the data was sent under this fetch"),
-			"requests name it in the header %s; TAR, the Hub API, bitswap and caches on the way do not count", wire.FetchHeader)
-	}
-	r := f.draft(x.head, d, c)
-	if r.Nonce, err = manifests.NewNonce(rand.Reader); err != nil {
-		return nil, err
-	}
-	err = f.o.Registry.View(func(s *index.Snapshot) error {
-		_, err := s.Acceptance(d.Terms.Cid, key)
-		if err == nil {
-			r.Terms = d.Terms
-		}
-		if errors.Is(err, fault.NotFound) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return manifests.NewFetchRecord(r, f.o.Signer)
-}
-
-// count holds what was noted against the tree of the data.
-func (f *Fetches) count(ctx context.Context, x *fetch, root cid.Cid) (counted, error) {
-	wait := time.NewTimer(recordWait)
-	defer wait.Stop()
-	select {
-	case f.recording <- struct{}{}:
-		defer func() { <-f.recording }()
-	case <-wait.C:
-		return counted{}, fault.New(fault.Busy, "other records are being made")
-	case <-ctx.Done():
-		return counted{}, context.Cause(ctx)
-	}
-	x.mu.Lock()
-	f.write(x)
-	err := f.load(x)
-	stored, last, over := x.stored, x.last, x.over
-	x.mu.Unlock()
-	if over {
-		return counted{}, errOver
-	}
-	if err != nil {
-		return counted{}, fault.Mark(fault.Internal, err)
-	}
-	if last != nil && last.extents == stored {
-		return *last, nil // nothing was sent since
-	}
-	notes, err := x.read()
-	if errors.Is(err, os.ErrNotExist) {
-		return counted{}, errOver // since just now
-	}
-	if err != nil {
-		return counted{}, err
-	}
-	if _, ok := f.endless[root]; ok {
-		return counted{}, errEndless
-	}
-	c, err := cover(ctx, f.o.Blocks, root, notes.extents, maxSteps)
-	if errors.Is(err, fault.TooLarge) { // whoever asks again costs nothing
-		if len(f.endless) >= maxEndless {
-			clear(f.endless)
-		}
-		f.endless[root] = struct{}{}
-	}
-	if err != nil {
-		return counted{}, err
-	}
-	if c.from, c.to = notes.from, notes.to; c.from == 0 {
-		c.from, c.to = x.head.OpenedAt, x.head.OpenedAt
-	}
-	c.extents = len(notes.extents)
-	x.mu.Lock()
-	x.last = &c
-	x.mu.Unlock()
-	return c, nil
 }
