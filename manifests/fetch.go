@@ -32,7 +32,7 @@ type FetchRecord struct {
 	// Ranges are what was sent of which files, in the order of the tree; absent for
 	// all. Where there are more than fit, they are the longest: CoveragePpm has all.
 	Ranges []FetchRange `json:"ranges,omitempty"`
-	// Fetcher is the key that proved itself to the gateway; "" for nobody.
+	// Fetcher is the identity whose key proved itself to the gateway; "" for nobody.
 	Fetcher sign.KeyID `json:"fetcher,omitempty"`
 	Terms   cjson.CID  `json:"terms,omitzero"` // the terms document in force, as it was accepted
 	Purpose string     `json:"purpose,omitempty"`

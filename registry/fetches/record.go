@@ -52,7 +52,8 @@ var errOver = fault.WithHint(fault.New(fault.NotFound, "there is no such fetch o
 
 // Record signs what was sent under the fetch id so far. It may be asked for again
 // and again. Codes: fault.NotFound when the key has no such fetch, fault.Conflict
-// when nothing was sent under it, fault.Busy when too many records are being made.
+// when nothing was sent under it, fault.Busy when too many records are being made,
+// fault.TooLarge for data of more than about 2.5 million files or 8 TiB.
 func (f *Fetches) Record(ctx context.Context, key sign.KeyID, id string) ([]byte, error) {
 	x := f.find(id)
 	if x == nil || x.head.Key != key {
