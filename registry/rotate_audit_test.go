@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	block "github.com/ipfs/go-block-format"
@@ -104,6 +105,91 @@ type forged struct {
 }
 
 func (f forged) Bundle(context.Context, cid.Cid) ([]byte, error) { return f.bundle, nil }
+
+// TestAuditOfTooManyKeyEvents: somebody logs more key events about a signer than an
+// audit looks at, and behind them the key is revoked. The audit does not say that none
+// that counts is missing.
+func TestAuditOfTooManyKeyEvents(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	cfg := h.cfg
+	h.close()
+	l, err := translog.Open(t.Context(), translog.Config{
+		Dir: filepath.Join(cfg.Dir, "log"), TrustDir: filepath.Join(cfg.Dir, "trust"), VKey: cfg.VKey, Signer: cfg.Signer,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.openStore()
+	put := func(s *manifests.Statement, signer string) (envelope, leaf []byte) {
+		envelope = seal(t, s, signer)
+		e, err := sign.Decode(envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nl, err := proof.NewLeaf(e, envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := block.NewBlockWithCid(envelope, cjson.RawCID(envelope))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.store.PutRecords(t.Context(), body); err != nil {
+			t.Fatal(err)
+		}
+		return envelope, foldtest.EncodeLeaf(nl)
+	}
+	revoke := func() *manifests.Statement {
+		return manifests.New(&manifests.Key{Common: common(t), Identity: foldtest.ID("ana"), Key: foldtest.ID("ana"), Op: manifests.KeyRevoke})
+	}
+	var all sync.WaitGroup
+	for range 2 * proof.MaxKeyEvents {
+		_, leaf := put(revoke(), "eve")
+		all.Go(func() {
+			if _, err := l.Append(context.Background(), leaf); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	_, leaf := put(revoke(), "ana")
+	if _, err := l.Append(t.Context(), leaf); err != nil {
+		t.Fatal(err)
+	}
+	stolen := manifests.New(&manifests.Profile{Common: common(t), Identity: foldtest.ID("ana"), Name: "not Ana"})
+	envelope, leaf := put(stolen, "ana")
+	i, err := l.Append(t.Context(), leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := l.Receipt(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	h.reopen(nil)
+	b, err := (&proof.Bundle{Entry: proof.Entry{Envelope: envelope, Leaf: leaf, Receipt: rec.Encode()}}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := proof.ParsePolicy([]byte(h.cfg.VKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := audit.Dataset(t.Context(), forged{pruned{h, nil}, b}, foldtest.CID(stolen), audit.Options{Policy: policy})
+	if err != nil || r.Result != audit.Incomplete {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	found := slices.ContainsFunc(r.Findings, func(f proof.Finding) bool {
+		return f.Check == audit.CheckKeyEvents && f.Status == proof.NotChecked && strings.Contains(f.Detail, "513 key events")
+	})
+	if !found {
+		t.Errorf("no finding about what was not looked at: %+v", r.Findings)
+	}
+}
 
 // TestAuditFindsALeftOutRotation: the key before signs after the rotation, the log has
 // the entry and rejects it, and a bundle without the rotation holds. An audit that has
