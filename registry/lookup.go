@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/fold"
 	"github.com/cairn-registry/cairn/registry/index"
+	"github.com/cairn-registry/cairn/registry/translog"
 )
 
 // Envelope returns the envelope that decided a statement; fault.Gone when it is
@@ -85,7 +87,8 @@ func (r *Registry) Receipt(_ context.Context, statement cid.Cid) ([]byte, error)
 
 // Bundle returns all that offline verification of a statement needs: its
 // envelope, leaf and receipt, and the key events of its signers. fault.TooLarge
-// when those are more than [proof.MaxKeyEvents].
+// when those are more than [proof.MaxKeyEvents]; fault.Gone when the body of one of
+// them all is erased.
 func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error) {
 	var st index.Statement
 	var events []index.KeyEvent
@@ -100,39 +103,35 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 		if err != nil {
 			return err
 		}
-		events, err = keyEvents(s, entry.Keys, st.Signers)
-		return err
+		if events, err = keyEvents(s, entry.Keys, st.Signers); err != nil {
+			return err
+		}
+		for _, k := range events {
+			if err := present(s, k.Index); err != nil {
+				return fmt.Errorf("a key event of the signers: %w", err)
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	log := r.tlog.Reader
-	entry, err := r.entry(ctx, log, st.Index, st.Envelope.Cid)
-	if err != nil {
+	// All receipts are of one checkpoint, however many are published meanwhile.
+	at := r.tlog.Published()
+	b := proof.Bundle{}
+	if b.Entry, err = r.entry(ctx, at, st.Index, st.Envelope.Cid); err != nil {
 		return nil, err
 	}
-	b := proof.Bundle{Entry: entry}
 	for _, k := range events {
 		env, err := r.envelopeOf(k.Statement.Cid)
 		if err != nil {
 			return nil, err
 		}
-		e, err := r.entry(ctx, log, k.Index, env)
+		e, err := r.entry(ctx, at, k.Index, env)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the key event at entry %d: %w", k.Index, err)
 		}
 		b.KeyEvents = append(b.KeyEvents, e)
-	}
-	// All receipts must be of one checkpoint: one that was published meanwhile
-	// makes this one start anew.
-	first, err := proof.ParseReceipt(b.Entry.Receipt)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range b.KeyEvents {
-		if rec, err := proof.ParseReceipt(k.Receipt); err != nil || string(rec.Checkpoint) != string(first.Checkpoint) {
-			return r.Bundle(ctx, statement)
-		}
 	}
 	return b.Encode()
 }
@@ -175,25 +174,21 @@ func (r *Registry) envelopeOf(statement cid.Cid) (env cid.Cid, err error) {
 	return env, err
 }
 
-type leafReader interface {
-	Leaves(ctx context.Context, from, to uint64, fn func(uint64, []byte) error) error
-	Receipt(index uint64) (*proof.Receipt, error)
-}
-
-func (r *Registry) entry(ctx context.Context, log leafReader, i uint64, envelope cid.Cid) (proof.Entry, error) {
+// entry returns the entry at index i with its receipt against the checkpoint at.
+func (r *Registry) entry(ctx context.Context, at translog.Published, i uint64, envelope cid.Cid) (proof.Entry, error) {
 	var e proof.Entry
-	err := log.Leaves(ctx, i, i+1, func(_ uint64, leaf []byte) error {
+	err := r.tlog.Leaves(ctx, i, i+1, func(_ uint64, leaf []byte) error {
 		e.Leaf = slices.Clone(leaf)
 		return nil
 	})
 	if err != nil {
 		return e, err
 	}
-	rec, err := log.Receipt(i)
+	path, err := r.tlog.Proof(i, at.Size)
 	if err != nil {
 		return e, err
 	}
-	e.Receipt = rec.Encode()
+	e.Receipt = (&proof.Receipt{Index: i, Path: path, Checkpoint: at.Note}).Encode()
 	e.Envelope, err = r.cfg.Blocks.Block(ctx, envelope)
 	return e, err
 }

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,8 +14,10 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/audit"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/translog"
@@ -105,6 +108,48 @@ type forged struct {
 }
 
 func (f forged) Bundle(context.Context, cid.Cid) ([]byte, error) { return f.bundle, nil }
+
+// TestErasedRotation: what a rotation did outlives its body, which no bundle hands out
+// any more; and a replay without it comes to the same rows.
+func TestErasedRotation(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	first := h.add("ana", "iris", "1.0.0", nil)
+	turn := h.submit(seal(t, rotation(t, "ana", "ana2"), "ana", "ana2"))
+	d := h.put("ana", "iris", "1.1.0", map[string]string{"a": "b"}, func(d *dataset) { d.Supersedes = cjson.CID{Cid: first} })
+	second := h.submit(d.seal(t, "ana2")).Statement
+	if _, err := h.reg.Bundle(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	stone, err := h.reg.TombstoneOf(t.Context(), turn.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stone.Common, stone.Reason = common(t), manifests.ErasePersonalData
+	h.submit(seal(t, manifests.New(stone), "operator"))
+	if _, err := h.reg.Bundle(t.Context(), second); !errors.Is(err, fault.Gone) || !strings.Contains(err.Error(), "a key event of the signers") {
+		t.Errorf("a bundle with an erased rotation: %v", err)
+	}
+	rows, before := h.dump()
+
+	h.close()
+	removeAll(t, filepath.Join(h.cfg.Dir, "index"))
+	h.openStore()
+	h.cfg.Blocks = &without{Blocks: h.store, missing: turn.Envelope}
+	if h.reg, err = registry.Open(t.Context(), h.cfg); err != nil {
+		t.Fatal(err)
+	}
+	again, after := h.dump()
+	if !after.Ready || after.Applied != before.Applied || after.Digest != before.Digest || again != rows {
+		t.Errorf("without the body: %+v, %s; want %s", after, after.DigestText(), before.DigestText())
+	}
+	for key, signs := range map[string]bool{"ana": false, "ana2": true} {
+		if id, now, err := h.reg.Party(foldtest.ID(key)); err != nil || id != foldtest.ID("ana") || now != signs {
+			t.Errorf("without the body %s is a key of %s and signs: %t, %v", key, id, now, err)
+		}
+	}
+	h.close()
+}
 
 // TestAuditOfTooManyKeyEvents: somebody logs more key events about a signer than an
 // audit looks at, and behind them the key is revoked. The audit does not say that none
