@@ -155,15 +155,22 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 	if begun {
 		identity = rot.Identity
 		r.out.Identity = identity
-		if home != nil {
-			// The statement of the rotation may wait there.
-			_, _, err := home.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
-				_, err := api.Submit(ctx, b)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("finishing what waits in the outbox: %w", err)
-			}
+		if err := r.agrees(rot); err != nil {
+			return err
+		}
+	}
+	if home != nil {
+		// The statement of the rotation may wait there, and what the key before signed:
+		// after the rotation the log does not take that any more.
+		_, refused, err := home.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
+			_, err := api.Submit(ctx, b)
+			return err
+		})
+		for _, err := range refused {
+			r.env.warn("warning: a statement that waited in the outbox is refused: %v", err)
+		}
+		if err != nil {
+			return fmt.Errorf("finishing what waits in the outbox: %w", err)
 		}
 	}
 	known, err := reader(api, r.o.registry).Identity(ctx, identity)
@@ -174,7 +181,7 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 		if known.Key != r.signer.ID() {
 			return r.catchUp(ctx, known)
 		}
-		if rot, err = r.begin(known); err != nil {
+		if rot, err = r.begin(ctx, known); err != nil {
 			return err
 		}
 	}
@@ -202,15 +209,27 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 }
 
 // begin makes the new keys and writes the rotation down.
-func (r *rotating) begin(known *wire.Identity) (keyring.Rotation, error) {
+func (r *rotating) begin(ctx context.Context, known *wire.Identity) (keyring.Rotation, error) {
 	rot := keyring.Rotation{Identity: known.Identity, From: r.signer.ID(), Registry: r.o.registry}
+	next, err := r.announced(ctx)
+	if err != nil {
+		return rot, err
+	}
 	to, err := r.successor(known)
 	if err != nil {
 		return rot, err
 	}
 	rot.To, rot.ToName, rot.Locked = to.ID, to.Name, to.Encrypted
-	if rot.Next, err = r.announce(to); err != nil {
-		return rot, err
+	if r.o.next == "new" {
+		if next, err = r.make("next"); err != nil {
+			return rot, fmt.Errorf("--next: %w", err)
+		}
+	}
+	if next.ID != "" {
+		if next.ID == to.ID || next.ID == r.signer.ID() {
+			return rot, fault.New(fault.Invalid, "--next must be another key than the one that follows and the one before")
+		}
+		rot.Next, r.out.NextName = manifests.KeyDigest(next.ID), next.Name
 	}
 	return rot, r.ring.Begin(r.name, rot)
 }
@@ -264,30 +283,6 @@ func (r *rotating) make(word string) (keyring.Entry, error) {
 	return r.ring.Create(name, before.Algorithm, ask)
 }
 
-// announce returns the digest of the key after the new one; "" for none.
-func (r *rotating) announce(to keyring.Entry) (string, error) {
-	var e keyring.Entry
-	var err error
-	switch {
-	case r.o.next == "":
-		return "", nil
-	case strings.HasPrefix(r.o.next, "did:"):
-		e.ID, err = sign.ParseKeyID(r.o.next)
-	case r.o.next == "new":
-		e, err = r.make("next")
-	default:
-		e, err = r.ring.Show(r.o.next)
-	}
-	if err != nil {
-		return "", fmt.Errorf("--next: %w", err)
-	}
-	if e.ID == to.ID || e.ID == r.signer.ID() {
-		return "", fault.New(fault.Invalid, "--next must be another key than the one that follows and the one before")
-	}
-	r.out.NextName = e.Name
-	return manifests.KeyDigest(e.ID), nil
-}
-
 // state logs a rotation that was begun.
 func (r *rotating) state(ctx context.Context, rot keyring.Rotation) error {
 	to, err := r.ring.Load(rot.ToName, r.env.passphrase(rot.ToName, false))
@@ -298,10 +293,19 @@ func (r *rotating) state(ctx context.Context, rot keyring.Rotation) error {
 		return fault.New(fault.Conflict, "the key %q is %s, and the rotation that was begun is to %s", rot.ToName, to.ID(), rot.To)
 	}
 	err = r.log(ctx, rot.Identity, r.signer, to, rot.Next)
-	if err != nil && daemon.Refused(err) {
-		err = errors.Join(err, r.ring.Abandon(r.name))
+	if err == nil || !daemon.Refused(err) {
+		return err
 	}
-	return err
+	// A statement of an earlier run may have come to the log only now: forgotten here,
+	// the rotation would leave this home without the key that signs.
+	switch known, failed := reader(r.api, r.o.registry).Identity(ctx, rot.Identity); {
+	case failed != nil:
+		return errors.Join(err, failed)
+	case known.Key == rot.To:
+		r.out.Unchanged = true
+		return nil
+	}
+	return errors.Join(err, r.ring.Abandon(r.name))
 }
 
 // log logs one rotation. At home its envelope waits in the outbox until the log has
