@@ -236,16 +236,23 @@ func (r *rotating) begin(ctx context.Context, known *wire.Identity) (keyring.Rot
 
 // successor returns the key that follows.
 func (r *rotating) successor(known *wire.Identity) (keyring.Entry, error) {
-	name := r.o.to
-	if name == "" && known.Announced != "" {
+	name, announced := r.o.to, known.Announced
+	if announced == "" {
+		// A log that does not know of it would take another key, which the others then refuse.
+		var err error
+		if announced, err = r.ring.Announced(r.name); err != nil {
+			return keyring.Entry{}, err
+		}
+	}
+	if name == "" && announced != "" {
 		all, err := r.ring.List()
 		if err != nil {
 			return keyring.Entry{}, err
 		}
-		i := slices.IndexFunc(all, func(e keyring.Entry) bool { return manifests.KeyDigest(e.ID) == known.Announced })
+		i := slices.IndexFunc(all, func(e keyring.Entry) bool { return manifests.KeyDigest(e.ID) == announced })
 		if i < 0 {
 			return keyring.Entry{}, fault.WithHint(fault.New(fault.NotFound, "%s announced the key that follows, and it is not in this home", known.Identity),
-				"put its files into keys/ of the home; its did:key has the SHA-256 %s", known.Announced)
+				"put its files into keys/ of the home; its did:key has the SHA-256 %s", announced)
 		}
 		return all[i], nil
 	}
@@ -260,7 +267,7 @@ func (r *rotating) successor(known *wire.Identity) (keyring.Entry, error) {
 		return e, fault.New(fault.Invalid, "--to %s is the key itself", name)
 	case e.Identity != "":
 		return e, fault.New(fault.Invalid, "--to %s is a key of another identity, %s", name, e.Identity)
-	case known.Announced != "" && manifests.KeyDigest(e.ID) != known.Announced:
+	case announced != "" && manifests.KeyDigest(e.ID) != announced:
 		return e, fault.New(fault.Conflict, "--to %s is not the key that %s announced", name, known.Identity)
 	}
 	return e, nil
@@ -388,7 +395,8 @@ func (r *rotating) operators(ctx context.Context, rot keyring.Rotation) error {
 }
 
 // catchUp logs the rotations that a registry lacks, one after the other, up to the
-// key that the ring has. Each announces the one after it.
+// key that the ring has. Each announces the one after it, the last what the ring knows
+// to be announced.
 func (r *rotating) catchUp(ctx context.Context, known *wire.Identity) error {
 	chain, err := r.ring.Chain(r.name)
 	if err != nil {
@@ -407,6 +415,10 @@ func (r *rotating) catchUp(ctx context.Context, known *wire.Identity) error {
 	if err != nil {
 		return err
 	}
+	last, err := r.ring.Announced(r.name)
+	if err != nil {
+		return err
+	}
 	for i := at + 1; i < len(chain); i++ {
 		to, err := r.byID(chain[i])
 		if err != nil {
@@ -418,7 +430,7 @@ func (r *rotating) catchUp(ctx context.Context, known *wire.Identity) error {
 				return err
 			}
 		}
-		next := ""
+		next := last
 		if i+1 < len(chain) {
 			next = manifests.KeyDigest(chain[i+1])
 		}
