@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -86,9 +87,10 @@ func (r *Registry) Receipt(_ context.Context, statement cid.Cid) ([]byte, error)
 }
 
 // Bundle returns all that offline verification of a statement needs: its
-// envelope, leaf and receipt, and the key events of its signers. fault.TooLarge
-// when those are more than [proof.MaxKeyEvents]; fault.Gone when the body of one of
-// them all is erased.
+// envelope, leaf and receipt, and the key events of its signers. Of more than
+// [proof.MaxKeyEvents], or where the body of one is erased, it has those up to the
+// entry, of the keys that signed it, by which it is judged: fault.TooLarge when these
+// are too many still, fault.Gone when one of them is erased, or the statement itself.
 func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error) {
 	var st index.Statement
 	var events []index.KeyEvent
@@ -103,15 +105,8 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 		if err != nil {
 			return err
 		}
-		if events, err = keyEvents(s, entry.Keys, st.Signers); err != nil {
-			return err
-		}
-		for _, k := range events {
-			if err := present(s, k.Index); err != nil {
-				return fmt.Errorf("a key event of the signers: %w", err)
-			}
-		}
-		return nil
+		events, err = keyEvents(s, st.Index, entry.Keys, st.Signers)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -136,12 +131,26 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 	return b.Encode()
 }
 
-// keyEvents returns the key events of the identities behind keys and signers, in
-// the order of the log.
-func keyEvents(s *index.Snapshot, keys []sign.KeyID, signers []index.Signer) (events []index.KeyEvent, err error) {
+// keyEvents returns the key events of the identities behind the keys that signed the
+// entry at an index, and of those who signed its statement later, in the order of the
+// log. Where a bundle cannot hold them, what came after the entry, or is of somebody
+// else, is left out: no signer takes its proof from a statement that others made.
+func keyEvents(s *index.Snapshot, at uint64, keys []sign.KeyID, signers []index.Signer) ([]index.KeyEvent, error) {
+	all := slices.Clone(keys)
 	for _, g := range signers {
-		keys = append(slices.Clip(keys), g.ID)
+		all = append(all, g.ID)
 	}
+	events, err := eventsOf(s, all, math.MaxUint64)
+	if code := fault.Of(err); code == fault.TooLarge || code == fault.Gone {
+		return eventsOf(s, keys, at)
+	}
+	return events, err
+}
+
+// eventsOf returns the key events up to the entry at an index, itself included, of the
+// identities behind keys. fault.TooLarge when they are more than a bundle holds,
+// fault.Gone when the body of one is erased.
+func eventsOf(s *index.Snapshot, keys []sign.KeyID, to uint64) (events []index.KeyEvent, err error) {
 	seen := make(map[sign.KeyID]bool)
 	for _, k := range keys {
 		id, _, err := s.Party(k)
@@ -152,13 +161,21 @@ func keyEvents(s *index.Snapshot, keys []sign.KeyID, signers []index.Signer) (ev
 			continue
 		}
 		seen[id] = true
-		more, next, err := s.KeyEvents(id, nil, proof.MaxKeyEvents)
+		page, next, err := s.KeyEvents(id, nil, proof.MaxKeyEvents)
 		if err != nil {
 			return nil, err
 		}
-		if events = append(events, more...); next != nil || len(events) > proof.MaxKeyEvents {
+		if later := slices.IndexFunc(page, func(e index.KeyEvent) bool { return e.Index > to }); later >= 0 {
+			page, next = page[:later], nil
+		}
+		if events = append(events, page...); next != nil || len(events) > proof.MaxKeyEvents {
 			return nil, fault.WithHint(fault.New(fault.TooLarge, "the signers have more key events than the %d that a bundle carries", proof.MaxKeyEvents),
 				"the log has them: cairn-audit log reads it, and a replay judges them")
+		}
+	}
+	for _, e := range events {
+		if err := present(s, e.Index); err != nil {
+			return nil, fmt.Errorf("a key event of the signers: %w", err)
 		}
 	}
 	slices.SortFunc(events, func(a, b index.KeyEvent) int { return cmp.Compare(a.Index, b.Index) })

@@ -130,6 +130,9 @@ func TestErasedRotation(t *testing.T) {
 	if _, err := h.reg.Bundle(t.Context(), second); !errors.Is(err, fault.Gone) || !strings.Contains(err.Error(), "a key event of the signers") {
 		t.Errorf("a bundle with an erased rotation: %v", err)
 	}
+	if _, err := h.reg.Bundle(t.Context(), first); err != nil {
+		t.Errorf("what was signed before the rotation needs it not: %v", err)
+	}
 	rows, before := h.dump()
 
 	h.close()
