@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/fold"
 	"github.com/cairn-registry/cairn/registry/index"
+	"github.com/cairn-registry/cairn/registry/translog"
 )
 
 // Envelope returns the envelope that decided a statement; fault.Gone when it is
@@ -84,8 +87,10 @@ func (r *Registry) Receipt(_ context.Context, statement cid.Cid) ([]byte, error)
 }
 
 // Bundle returns all that offline verification of a statement needs: its
-// envelope, leaf and receipt, and the key events of its signers. fault.TooLarge
-// when those are more than [proof.MaxKeyEvents].
+// envelope, leaf and receipt, and the key events of its signers. Of more than
+// [proof.MaxKeyEvents], or where the body of one is erased, it has those up to the
+// entry, of the keys that signed it, by which it is judged: fault.TooLarge when these
+// are too many still, fault.Gone when one of them is erased, or the statement itself.
 func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error) {
 	var st index.Statement
 	var events []index.KeyEvent
@@ -100,49 +105,52 @@ func (r *Registry) Bundle(ctx context.Context, statement cid.Cid) ([]byte, error
 		if err != nil {
 			return err
 		}
-		events, err = keyEvents(s, entry.Keys, st.Signers)
+		events, err = keyEvents(s, st.Index, entry.Keys, st.Signers)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	log := r.tlog.Reader
-	entry, err := r.entry(ctx, log, st.Index, st.Envelope.Cid)
-	if err != nil {
+	// All receipts are of one checkpoint, however many are published meanwhile.
+	at := r.tlog.Published()
+	b := proof.Bundle{}
+	if b.Entry, err = r.entry(ctx, at, st.Index, st.Envelope.Cid); err != nil {
 		return nil, err
 	}
-	b := proof.Bundle{Entry: entry}
 	for _, k := range events {
 		env, err := r.envelopeOf(k.Statement.Cid)
 		if err != nil {
 			return nil, err
 		}
-		e, err := r.entry(ctx, log, k.Index, env)
+		e, err := r.entry(ctx, at, k.Index, env)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the key event at entry %d: %w", k.Index, err)
 		}
 		b.KeyEvents = append(b.KeyEvents, e)
-	}
-	// All receipts must be of one checkpoint: one that was published meanwhile
-	// makes this one start anew.
-	first, err := proof.ParseReceipt(b.Entry.Receipt)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range b.KeyEvents {
-		if rec, err := proof.ParseReceipt(k.Receipt); err != nil || string(rec.Checkpoint) != string(first.Checkpoint) {
-			return r.Bundle(ctx, statement)
-		}
 	}
 	return b.Encode()
 }
 
-// keyEvents returns the key events of the identities behind keys and signers, in
-// the order of the log.
-func keyEvents(s *index.Snapshot, keys []sign.KeyID, signers []index.Signer) (events []index.KeyEvent, err error) {
+// keyEvents returns the key events of the identities behind the keys that signed the
+// entry at an index, and of those who signed its statement later, in the order of the
+// log. Where a bundle cannot hold them, what came after the entry, or is of somebody
+// else, is left out: no signer takes its proof from a statement that others made.
+func keyEvents(s *index.Snapshot, at uint64, keys []sign.KeyID, signers []index.Signer) ([]index.KeyEvent, error) {
+	all := slices.Clone(keys)
 	for _, g := range signers {
-		keys = append(slices.Clip(keys), g.ID)
+		all = append(all, g.ID)
 	}
+	events, err := eventsOf(s, all, math.MaxUint64)
+	if code := fault.Of(err); code == fault.TooLarge || code == fault.Gone {
+		return eventsOf(s, keys, at)
+	}
+	return events, err
+}
+
+// eventsOf returns the key events up to the entry at an index, itself included, of the
+// identities behind keys. fault.TooLarge when they are more than a bundle holds,
+// fault.Gone when the body of one is erased.
+func eventsOf(s *index.Snapshot, keys []sign.KeyID, to uint64) (events []index.KeyEvent, err error) {
 	seen := make(map[sign.KeyID]bool)
 	for _, k := range keys {
 		id, _, err := s.Party(k)
@@ -153,13 +161,21 @@ func keyEvents(s *index.Snapshot, keys []sign.KeyID, signers []index.Signer) (ev
 			continue
 		}
 		seen[id] = true
-		more, next, err := s.KeyEvents(id, nil, proof.MaxKeyEvents)
+		page, next, err := s.KeyEvents(id, nil, proof.MaxKeyEvents)
 		if err != nil {
 			return nil, err
 		}
-		if events = append(events, more...); next != nil || len(events) > proof.MaxKeyEvents {
+		if later := slices.IndexFunc(page, func(e index.KeyEvent) bool { return e.Index > to }); later >= 0 {
+			page, next = page[:later], nil
+		}
+		if events = append(events, page...); next != nil || len(events) > proof.MaxKeyEvents {
 			return nil, fault.WithHint(fault.New(fault.TooLarge, "the signers have more key events than the %d that a bundle carries", proof.MaxKeyEvents),
 				"the log has them: cairn-audit log reads it, and a replay judges them")
+		}
+	}
+	for _, e := range events {
+		if err := present(s, e.Index); err != nil {
+			return nil, fmt.Errorf("a key event of the signers: %w", err)
 		}
 	}
 	slices.SortFunc(events, func(a, b index.KeyEvent) int { return cmp.Compare(a.Index, b.Index) })
@@ -175,25 +191,21 @@ func (r *Registry) envelopeOf(statement cid.Cid) (env cid.Cid, err error) {
 	return env, err
 }
 
-type leafReader interface {
-	Leaves(ctx context.Context, from, to uint64, fn func(uint64, []byte) error) error
-	Receipt(index uint64) (*proof.Receipt, error)
-}
-
-func (r *Registry) entry(ctx context.Context, log leafReader, i uint64, envelope cid.Cid) (proof.Entry, error) {
+// entry returns the entry at index i with its receipt against the checkpoint at.
+func (r *Registry) entry(ctx context.Context, at translog.Published, i uint64, envelope cid.Cid) (proof.Entry, error) {
 	var e proof.Entry
-	err := log.Leaves(ctx, i, i+1, func(_ uint64, leaf []byte) error {
+	err := r.tlog.Leaves(ctx, i, i+1, func(_ uint64, leaf []byte) error {
 		e.Leaf = slices.Clone(leaf)
 		return nil
 	})
 	if err != nil {
 		return e, err
 	}
-	rec, err := log.Receipt(i)
+	path, err := r.tlog.Proof(i, at.Size)
 	if err != nil {
 		return e, err
 	}
-	e.Receipt = rec.Encode()
+	e.Receipt = (&proof.Receipt{Index: i, Path: path, Checkpoint: at.Note}).Encode()
 	e.Envelope, err = r.cfg.Blocks.Block(ctx, envelope)
 	return e, err
 }

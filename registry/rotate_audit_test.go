@@ -2,9 +2,11 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	block "github.com/ipfs/go-block-format"
@@ -12,8 +14,10 @@ import (
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
+	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/sign"
+	"github.com/cairn-registry/cairn/registry"
 	"github.com/cairn-registry/cairn/registry/audit"
 	"github.com/cairn-registry/cairn/registry/fold/foldtest"
 	"github.com/cairn-registry/cairn/registry/translog"
@@ -104,6 +108,136 @@ type forged struct {
 }
 
 func (f forged) Bundle(context.Context, cid.Cid) ([]byte, error) { return f.bundle, nil }
+
+// TestErasedRotation: what a rotation did outlives its body, which no bundle hands out
+// any more; and a replay without it comes to the same rows.
+func TestErasedRotation(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	first := h.add("ana", "iris", "1.0.0", nil)
+	turn := h.submit(seal(t, rotation(t, "ana", "ana2"), "ana", "ana2"))
+	d := h.put("ana", "iris", "1.1.0", map[string]string{"a": "b"}, func(d *dataset) { d.Supersedes = cjson.CID{Cid: first} })
+	second := h.submit(d.seal(t, "ana2")).Statement
+	if _, err := h.reg.Bundle(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	stone, err := h.reg.TombstoneOf(t.Context(), turn.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stone.Common, stone.Reason = common(t), manifests.ErasePersonalData
+	h.submit(seal(t, manifests.New(stone), "operator"))
+	if _, err := h.reg.Bundle(t.Context(), second); !errors.Is(err, fault.Gone) || !strings.Contains(err.Error(), "a key event of the signers") {
+		t.Errorf("a bundle with an erased rotation: %v", err)
+	}
+	if _, err := h.reg.Bundle(t.Context(), first); err != nil {
+		t.Errorf("what was signed before the rotation needs it not: %v", err)
+	}
+	rows, before := h.dump()
+
+	h.close()
+	removeAll(t, filepath.Join(h.cfg.Dir, "index"))
+	h.openStore()
+	h.cfg.Blocks = &without{Blocks: h.store, missing: turn.Envelope}
+	if h.reg, err = registry.Open(t.Context(), h.cfg); err != nil {
+		t.Fatal(err)
+	}
+	again, after := h.dump()
+	if !after.Ready || after.Applied != before.Applied || after.Digest != before.Digest || again != rows {
+		t.Errorf("without the body: %+v, %s; want %s", after, after.DigestText(), before.DigestText())
+	}
+	for key, signs := range map[string]bool{"ana": false, "ana2": true} {
+		if id, now, err := h.reg.Party(foldtest.ID(key)); err != nil || id != foldtest.ID("ana") || now != signs {
+			t.Errorf("without the body %s is a key of %s and signs: %t, %v", key, id, now, err)
+		}
+	}
+	h.close()
+}
+
+// TestAuditOfTooManyKeyEvents: somebody logs more key events about a signer than an
+// audit looks at, and behind them the key is revoked. The audit does not say that none
+// that counts is missing.
+func TestAuditOfTooManyKeyEvents(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	cfg := h.cfg
+	h.close()
+	l, err := translog.Open(t.Context(), translog.Config{
+		Dir: filepath.Join(cfg.Dir, "log"), TrustDir: filepath.Join(cfg.Dir, "trust"), VKey: cfg.VKey, Signer: cfg.Signer,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.openStore()
+	put := func(s *manifests.Statement, signer string) (envelope, leaf []byte) {
+		envelope = seal(t, s, signer)
+		e, err := sign.Decode(envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nl, err := proof.NewLeaf(e, envelope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := block.NewBlockWithCid(envelope, cjson.RawCID(envelope))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.store.PutRecords(t.Context(), body); err != nil {
+			t.Fatal(err)
+		}
+		return envelope, foldtest.EncodeLeaf(nl)
+	}
+	revoke := func() *manifests.Statement {
+		return manifests.New(&manifests.Key{Common: common(t), Identity: foldtest.ID("ana"), Key: foldtest.ID("ana"), Op: manifests.KeyRevoke})
+	}
+	var all sync.WaitGroup
+	for range 2 * proof.MaxKeyEvents {
+		_, leaf := put(revoke(), "eve")
+		all.Go(func() {
+			if _, err := l.Append(context.Background(), leaf); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	_, leaf := put(revoke(), "ana")
+	if _, err := l.Append(t.Context(), leaf); err != nil {
+		t.Fatal(err)
+	}
+	stolen := manifests.New(&manifests.Profile{Common: common(t), Identity: foldtest.ID("ana"), Name: "not Ana"})
+	envelope, leaf := put(stolen, "ana")
+	i, err := l.Append(t.Context(), leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := l.Receipt(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	h.reopen(nil)
+	b, err := (&proof.Bundle{Entry: proof.Entry{Envelope: envelope, Leaf: leaf, Receipt: rec.Encode()}}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := proof.ParsePolicy([]byte(h.cfg.VKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := audit.Dataset(t.Context(), forged{pruned{h, nil}, b}, foldtest.CID(stolen), audit.Options{Policy: policy})
+	if err != nil || r.Result != audit.Incomplete {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	found := slices.ContainsFunc(r.Findings, func(f proof.Finding) bool {
+		return f.Check == audit.CheckKeyEvents && f.Status == proof.NotChecked && strings.Contains(f.Detail, "513 key events")
+	})
+	if !found {
+		t.Errorf("no finding about what was not looked at: %+v", r.Findings)
+	}
+}
 
 // TestAuditFindsALeftOutRotation: the key before signs after the rotation, the log has
 // the entry and rejects it, and a bundle without the rotation holds. An audit that has

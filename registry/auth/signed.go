@@ -128,10 +128,30 @@ func (a *Auth) fresh(p httpsig.Params) error {
 		return fault.New(fault.Unauthenticated, "signed at another time")
 	}
 	most := maxNonces
-	if a.policy.Write != Open && !slices.Contains(a.policy.Allow, sign.KeyID(p.KeyID)) {
-		most /= 2 // keys are free: those that nobody listed leave room for those that are
+	if a.policy.Write != Open {
+		listed, err := a.listed(sign.KeyID(p.KeyID))
+		if err != nil {
+			return err
+		}
+		if !listed {
+			most /= 2 // keys are free: those that nobody listed leave room for those that are
+		}
 	}
 	return a.nonces.take(p.KeyID, p.Nonce, now, expires, most)
+}
+
+// listed reports whether the policy lists a key, or the identity that it signs for, by
+// its name; false for a key that was replaced or revoked. It is one look-up, and not one
+// for each entry of the list as [Auth.allowed] may need: anybody can make keys.
+func (a *Auth) listed(key sign.KeyID) (bool, error) {
+	if len(a.policy.Allow) == 0 {
+		return false, nil
+	}
+	id, signs, err := a.party(key)
+	if err != nil {
+		return false, &stateError{err}
+	}
+	return signs && (slices.Contains(a.policy.Allow, id) || slices.Contains(a.policy.Allow, key)), nil
 }
 
 // nonces remembers the nonces of live signatures, in bounded memory.

@@ -181,6 +181,7 @@ func (j *judge) recorded() []sign.KeyID {
 // identity's, must not be able to end the work for the others.
 func (j *judge) firstKeys(effects []Effect) (Code, error) {
 	for _, e := range effects {
+		var had map[sign.KeyID]bool // read once, and only when it matters
 		for _, id := range listed(e) {
 			k, ok, err := j.Key(id)
 			if err != nil {
@@ -189,10 +190,12 @@ func (j *judge) firstKeys(effects []Effect) (Code, error) {
 			if !ok || k.Identity == id {
 				continue
 			}
-			switch had, err := j.had(e, id); {
-			case err != nil:
-				return "", err
-			case !had:
+			if had == nil {
+				if had, err = j.had(e); err != nil {
+					return "", err
+				}
+			}
+			if !had[id] {
 				return LaterKey, nil
 			}
 		}
@@ -225,29 +228,33 @@ func holders(list []Share) []sign.KeyID {
 	return out
 }
 
-// had reports whether the work of a version or an agreement has had id before.
-func (j *judge) had(effect Effect, id sign.KeyID) (bool, error) {
+// had returns whom the work of a version or an agreement has had before.
+func (j *judge) had(effect Effect) (map[sign.KeyID]bool, error) {
 	var before []Shares
+	var err error
 	switch e := effect.(type) {
 	case AddVersion:
-		return j.hadBefore(e.Node, id)
+		before, err = j.hadBefore(e.Node)
 	case AddModel:
-		return j.hadBefore(e.Node, id)
+		before, err = j.hadBefore(e.Node)
 	case AddAgreement:
-		var err error
-		if before, _, err = distributions(j, e); err != nil {
-			return false, err
+		before, _, err = distributions(j, e)
+	}
+	had := make(map[sign.KeyID]bool)
+	for _, list := range before {
+		for _, s := range list.Shares {
+			had[s.ID] = true
 		}
 	}
-	return slices.ContainsFunc(before, func(s Shares) bool { return slices.Contains(holders(s.Shares), id) }), nil
+	return had, err
 }
 
-func (j *judge) hadBefore(n Node, id sign.KeyID) (bool, error) {
+func (j *judge) hadBefore(n Node) ([]Shares, error) {
 	if !n.Supersedes.Defined() {
-		return false, nil
+		return nil, nil
 	}
 	v, _, err := j.Version(n.Supersedes.Cid)
-	return slices.Contains(holders(v.Contributors), id), err
+	return []Shares{{Shares: v.Contributors, Total: v.Total}}, err
 }
 
 // Acted returns who becomes known with an effect: those who signed. A key that has

@@ -245,3 +245,55 @@ func TestManyRotations(t *testing.T) {
 		t.Errorf("the chain is %+v, %v", c, err)
 	}
 }
+
+// reads is a View that counts how often the lists of a version are read.
+type reads struct {
+	fold.View
+	versions *int
+}
+
+func (r reads) Version(c cid.Cid) (fold.Node, bool, error) {
+	*r.versions++
+	return r.View.Version(c)
+}
+
+// TestManyLaterKeys judges versions, and agreements, of a work whose people became
+// later keys of one identity: how many there are does not change what is read.
+func TestManyLaterKeys(t *testing.T) {
+	read := func(n int) (version, agreement int) {
+		s := newScenario()
+		s.predicate(ok, s.Registry(1, "op1"), "op1")
+		var people []string
+		shares := []any{"ana", 1}
+		for i := range n {
+			people = append(people, fmt.Sprint("kim ", i+1))
+			shares = append(shares, people[i], 1)
+		}
+		c := s.contribution("ana", "crowd", "1.0.0", cid.Undef)
+		share(c, people...)
+		v1 := s.version(ok, c, "ana")
+		for i, who := range people {
+			before := "kim"
+			if i > 0 {
+				before = people[i-1]
+			}
+			s.predicate(ok, s.Rotate("kim", who), before, who)
+		}
+		s.check(t, s.state, 0)
+		judged := func(b foldtest.Body) (count int) {
+			r, err := fold.Read(b.Leaf, b.Envelope).Judge(reads{s.state, &count}, foldtest.Origin, s.state.Size())
+			if err != nil || r.Verdict != fold.Accepted {
+				t.Fatalf("%d people: %+v, %v", n, r, err)
+			}
+			return count
+		}
+		next := s.contribution("ana", "crowd", "1.1.0", v1)
+		share(next, people...)
+		return judged(foldtest.Log(foldtest.Version(next), "ana")),
+			judged(foldtest.Log(manifests.New(s.Agreement(foldtest.Work(v1), "2027-06", cid.Undef, shares...)), "ana"))
+	}
+	v, a := read(1)
+	if version, agreement := read(20); version != v || agreement != a {
+		t.Errorf("20 later keys: %d and %d lists are read, %d and %d for one", version, agreement, v, a)
+	}
+}

@@ -81,3 +81,28 @@ func TestManyRotations(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestSignersOfAGroup: in a group a key signs for its own place. That another of the
+// signers is a later key of the same identity changes nothing.
+func TestSignersOfAGroup(t *testing.T) {
+	var w foldtest.World
+	both := manifests.New(w.Registry(2, "kim", "kim2"))
+	bodies := []foldtest.Body{
+		foldtest.Log(manifests.New(w.Registry(1, "kim")), "kim"),
+		foldtest.Log(manifests.New(w.Rotate("kim", "kim2")), "kim", "kim2"),
+		foldtest.Log(both, "kim", "kim2"),
+	}
+	x := inMemory(t)
+	apply(t, x, fold.NewState(foldtest.Origin), read(bodies))
+	view(t, x, func(s *index.Snapshot) {
+		st, err := s.Statement(foldtest.CID(both))
+		if err != nil || st.Verdict != fold.Accepted || len(st.Signers) != 2 {
+			t.Fatalf("%+v, %v", st, err)
+		}
+		for _, g := range st.Signers {
+			if g.Key != "" {
+				t.Errorf("%s is said to have signed by %s", g.ID, g.Key)
+			}
+		}
+	})
+}

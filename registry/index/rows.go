@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -152,7 +153,8 @@ func (w *rowWriter) signers(e fold.AddSigners) error {
 		if err != nil {
 			return err
 		}
-		if not == "" && party != k {
+		// In a group k is the signer itself, whoever it is a key of.
+		if not == "" && party != k && !slices.Contains(e.Signers, k) {
 			keys[party] = k
 		}
 	}

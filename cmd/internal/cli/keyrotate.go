@@ -155,15 +155,22 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 	if begun {
 		identity = rot.Identity
 		r.out.Identity = identity
-		if home != nil {
-			// The statement of the rotation may wait there.
-			_, _, err := home.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
-				_, err := api.Submit(ctx, b)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("finishing what waits in the outbox: %w", err)
-			}
+		if err := r.agrees(rot); err != nil {
+			return err
+		}
+	}
+	if home != nil {
+		// The statement of the rotation may wait there, and what the key before signed:
+		// after the rotation the log does not take that any more.
+		_, refused, err := home.Outbox().Flush(ctx, func(ctx context.Context, b []byte) error {
+			_, err := api.Submit(ctx, b)
+			return err
+		})
+		for _, err := range refused {
+			r.env.warn("warning: a statement that waited in the outbox is refused: %v", err)
+		}
+		if err != nil {
+			return fmt.Errorf("finishing what waits in the outbox: %w", err)
 		}
 	}
 	known, err := reader(api, r.o.registry).Identity(ctx, identity)
@@ -174,7 +181,7 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 		if known.Key != r.signer.ID() {
 			return r.catchUp(ctx, known)
 		}
-		if rot, err = r.begin(known); err != nil {
+		if rot, err = r.begin(ctx, known); err != nil {
 			return err
 		}
 	}
@@ -202,31 +209,50 @@ func (r *rotating) run(ctx context.Context, api *client.Client, home *daemon.Con
 }
 
 // begin makes the new keys and writes the rotation down.
-func (r *rotating) begin(known *wire.Identity) (keyring.Rotation, error) {
+func (r *rotating) begin(ctx context.Context, known *wire.Identity) (keyring.Rotation, error) {
 	rot := keyring.Rotation{Identity: known.Identity, From: r.signer.ID(), Registry: r.o.registry}
+	next, err := r.announced(ctx)
+	if err != nil {
+		return rot, err
+	}
 	to, err := r.successor(known)
 	if err != nil {
 		return rot, err
 	}
 	rot.To, rot.ToName, rot.Locked = to.ID, to.Name, to.Encrypted
-	if rot.Next, err = r.announce(to); err != nil {
-		return rot, err
+	if r.o.next == "new" {
+		if next, err = r.make("next"); err != nil {
+			return rot, fmt.Errorf("--next: %w", err)
+		}
+	}
+	if next.ID != "" {
+		if next.ID == to.ID || next.ID == r.signer.ID() {
+			return rot, fault.New(fault.Invalid, "--next must be another key than the one that follows and the one before")
+		}
+		rot.Next, r.out.NextName = manifests.KeyDigest(next.ID), next.Name
 	}
 	return rot, r.ring.Begin(r.name, rot)
 }
 
 // successor returns the key that follows.
 func (r *rotating) successor(known *wire.Identity) (keyring.Entry, error) {
-	name := r.o.to
-	if name == "" && known.Announced != "" {
+	name, announced := r.o.to, known.Announced
+	if announced == "" {
+		// A log that does not know of it would take another key, which the others then refuse.
+		var err error
+		if announced, err = r.ring.Announced(r.name); err != nil {
+			return keyring.Entry{}, err
+		}
+	}
+	if name == "" && announced != "" {
 		all, err := r.ring.List()
 		if err != nil {
 			return keyring.Entry{}, err
 		}
-		i := slices.IndexFunc(all, func(e keyring.Entry) bool { return manifests.KeyDigest(e.ID) == known.Announced })
+		i := slices.IndexFunc(all, func(e keyring.Entry) bool { return manifests.KeyDigest(e.ID) == announced })
 		if i < 0 {
 			return keyring.Entry{}, fault.WithHint(fault.New(fault.NotFound, "%s announced the key that follows, and it is not in this home", known.Identity),
-				"put its files into keys/ of the home; its did:key has the SHA-256 %s", known.Announced)
+				"put its files into keys/ of the home; its did:key has the SHA-256 %s", announced)
 		}
 		return all[i], nil
 	}
@@ -241,7 +267,7 @@ func (r *rotating) successor(known *wire.Identity) (keyring.Entry, error) {
 		return e, fault.New(fault.Invalid, "--to %s is the key itself", name)
 	case e.Identity != "":
 		return e, fault.New(fault.Invalid, "--to %s is a key of another identity, %s", name, e.Identity)
-	case known.Announced != "" && manifests.KeyDigest(e.ID) != known.Announced:
+	case announced != "" && manifests.KeyDigest(e.ID) != announced:
 		return e, fault.New(fault.Conflict, "--to %s is not the key that %s announced", name, known.Identity)
 	}
 	return e, nil
@@ -264,30 +290,6 @@ func (r *rotating) make(word string) (keyring.Entry, error) {
 	return r.ring.Create(name, before.Algorithm, ask)
 }
 
-// announce returns the digest of the key after the new one; "" for none.
-func (r *rotating) announce(to keyring.Entry) (string, error) {
-	var e keyring.Entry
-	var err error
-	switch {
-	case r.o.next == "":
-		return "", nil
-	case strings.HasPrefix(r.o.next, "did:"):
-		e.ID, err = sign.ParseKeyID(r.o.next)
-	case r.o.next == "new":
-		e, err = r.make("next")
-	default:
-		e, err = r.ring.Show(r.o.next)
-	}
-	if err != nil {
-		return "", fmt.Errorf("--next: %w", err)
-	}
-	if e.ID == to.ID || e.ID == r.signer.ID() {
-		return "", fault.New(fault.Invalid, "--next must be another key than the one that follows and the one before")
-	}
-	r.out.NextName = e.Name
-	return manifests.KeyDigest(e.ID), nil
-}
-
 // state logs a rotation that was begun.
 func (r *rotating) state(ctx context.Context, rot keyring.Rotation) error {
 	to, err := r.ring.Load(rot.ToName, r.env.passphrase(rot.ToName, false))
@@ -298,10 +300,19 @@ func (r *rotating) state(ctx context.Context, rot keyring.Rotation) error {
 		return fault.New(fault.Conflict, "the key %q is %s, and the rotation that was begun is to %s", rot.ToName, to.ID(), rot.To)
 	}
 	err = r.log(ctx, rot.Identity, r.signer, to, rot.Next)
-	if err != nil && daemon.Refused(err) {
-		err = errors.Join(err, r.ring.Abandon(r.name))
+	if err == nil || !daemon.Refused(err) {
+		return err
 	}
-	return err
+	// A statement of an earlier run may have come to the log only now: forgotten here,
+	// the rotation would leave this home without the key that signs.
+	switch known, failed := reader(r.api, r.o.registry).Identity(ctx, rot.Identity); {
+	case failed != nil:
+		return errors.Join(err, failed)
+	case known.Key == rot.To:
+		r.out.Unchanged = true
+		return nil
+	}
+	return errors.Join(err, r.ring.Abandon(r.name))
 }
 
 // log logs one rotation. At home its envelope waits in the outbox until the log has
@@ -384,7 +395,8 @@ func (r *rotating) operators(ctx context.Context, rot keyring.Rotation) error {
 }
 
 // catchUp logs the rotations that a registry lacks, one after the other, up to the
-// key that the ring has. Each announces the one after it.
+// key that the ring has. Each announces the one after it, the last what the ring knows
+// to be announced.
 func (r *rotating) catchUp(ctx context.Context, known *wire.Identity) error {
 	chain, err := r.ring.Chain(r.name)
 	if err != nil {
@@ -403,6 +415,10 @@ func (r *rotating) catchUp(ctx context.Context, known *wire.Identity) error {
 	if err != nil {
 		return err
 	}
+	last, err := r.ring.Announced(r.name)
+	if err != nil {
+		return err
+	}
 	for i := at + 1; i < len(chain); i++ {
 		to, err := r.byID(chain[i])
 		if err != nil {
@@ -414,7 +430,7 @@ func (r *rotating) catchUp(ctx context.Context, known *wire.Identity) error {
 				return err
 			}
 		}
-		next := ""
+		next := last
 		if i+1 < len(chain) {
 			next = manifests.KeyDigest(chain[i+1])
 		}

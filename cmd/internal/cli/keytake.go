@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-registry/cairn/cmd/internal/daemon"
+	"github.com/cairn-registry/cairn/cmd/internal/keyring"
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -62,6 +63,9 @@ func runKeyTake(ctx context.Context, env *Env, file, registry string) error {
 	case k.Key != signer.ID():
 		return fault.WithHint(fault.New(fault.Invalid, "%s hands %s to the key %s, and the key that signs is %s", file, k.Identity, k.Key, signer.ID()), "choose it with --key")
 	}
+	if err := mayFollow(ring, k.Next); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
 	if !slices.ContainsFunc(e.Signatures, func(g sign.Signature) bool { return g.KeyID == signer.ID() }) {
 		if err := e.Add(signer); err != nil {
 			return err
@@ -97,4 +101,22 @@ func runKeyTake(ctx context.Context, env *Env, file, registry string) error {
 		return err
 	}
 	return log(ctx, api)
+}
+
+// mayFollow refuses to sign a rotation that announces, by its digest, a key that is not
+// in this home. Whoever hands an identity over could else keep the key that follows: the
+// identity would be theirs again with the next rotation, or never be rotated.
+func mayFollow(ring *keyring.Ring, next string) error {
+	if next == "" {
+		return nil
+	}
+	all, err := ring.List()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(e keyring.Entry) bool { return manifests.KeyDigest(e.ID) == next }) {
+		return nil
+	}
+	return fault.WithHint(fault.New(fault.Denied, "the rotation lets only the key with the SHA-256 %s follow yours, and that is not in this home", next),
+		"ask for a rotation without it: cairn key rotate NAME --to YOUR-DID -o FILE")
 }

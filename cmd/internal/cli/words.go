@@ -24,7 +24,15 @@ func words(s *manifests.Statement) []string {
 		w.add("%s publishes the model %s@%s", p.Publisher, p.Model.Name, p.Model.Version)
 		w.list("it was made in the run %s", p.Usages)
 		for _, s := range p.Sources {
-			w.add("it is %s %s", map[bool]string{true: "trained on", false: "made from"}[s.Rel == manifests.TrainedOn], target(wire.Source{Statement: s.Statement, CID: s.CID, URL: s.URL}))
+			from := target(wire.Source{Statement: s.Statement, CID: s.CID, URL: s.URL})
+			switch s.Rel {
+			case manifests.TrainedOn:
+				w.add("it is trained on %s", from)
+			case manifests.DerivedFrom:
+				w.add("it is made from %s", from)
+			default:
+				w.add("it names the source %s, by the relation %s", from, s.Rel)
+			}
 		}
 		w.node(p.Contributors, p.Total, p.Edges, p.SelfWeight, p.EdgeTotal, p.Rules)
 	case *manifests.Agreement:

@@ -18,10 +18,12 @@ import (
 
 // Beside a key that took the place of another lies NAME.chain, a did:key a line:
 // the keys of its identity as this ring knows them, the identity's name first, the
-// key itself last. NAME.rotation lies there while a rotation is on its way.
+// key itself last; and NAME.announced, the digest of the key that is to follow, when
+// the rotation said one. NAME.rotation lies there while a rotation is on its way.
 const (
-	chainSuffix    = ".chain"
-	rotationSuffix = ".rotation"
+	chainSuffix     = ".chain"
+	announcedSuffix = ".announced"
+	rotationSuffix  = ".rotation"
 )
 
 // signer is a key that signs for an identity named by an earlier one.
@@ -62,6 +64,20 @@ func (r *Ring) Chain(name string) ([]sign.KeyID, error) {
 		out = append(out, id)
 	}
 	return out, nil
+}
+
+// Announced returns the digest of the key that is to follow the key, as the rotation
+// said that put it in its place; "" when any may. A log that does not know of that
+// rotation yet does not know this either.
+func (r *Ring) Announced(name string) (string, error) {
+	if err := checkName(name); err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(filepath.Join(r.dir, name+announcedSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
 }
 
 // Join says that a key of the ring signs for an identity that began elsewhere.
@@ -249,6 +265,14 @@ func (r *Ring) Finish(name string) (old string, err error) {
 		return "", err
 	}
 	if err := durable.WriteFile(filepath.Join(r.dir, name+pubSuffix), []byte(rot.To+"\n"), 0o644); err != nil {
+		return "", err
+	}
+	if rot.Next == "" {
+		err = r.remove(name + announcedSuffix)
+	} else {
+		err = durable.WriteFile(filepath.Join(r.dir, name+announcedSuffix), []byte(rot.Next+"\n"), 0o644)
+	}
+	if err != nil {
 		return "", err
 	}
 	for _, file := range []string{rot.ToName + pubSuffix, rot.ToName + chainSuffix, name + rotationSuffix} {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cairn-registry/cairn/cmd/internal/keyring"
@@ -28,7 +29,7 @@ func rotation(t *testing.T, home string, before, after bool) (*keyring.Ring, key
 		return e
 	}
 	from, to := make("ana", before), make("ana.new", after)
-	rot := keyring.Rotation{Identity: from.ID, From: from.ID, To: to.ID, ToName: "ana.new", Locked: after}
+	rot := keyring.Rotation{Identity: from.ID, From: from.ID, To: to.ID, ToName: "ana.new", Locked: after, Next: strings.Repeat("ab", 32)}
 	if err := r.Begin("ana", rot); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +58,9 @@ func finished(t *testing.T, r *keyring.Ring, rot keyring.Rotation) {
 	if _, begun, err := r.Rotation("ana"); begun || err != nil {
 		t.Errorf("begun: %v, %v", begun, err)
 	}
+	if next, err := r.Announced("ana"); err != nil || next != rot.Next {
+		t.Errorf("%q is announced, %v; want %q", next, err, rot.Next)
+	}
 	if chain, err := r.Chain("ana"); err != nil || len(chain) != 2 || chain[0] != rot.Identity || chain[1] != rot.To {
 		t.Errorf("the chain is %s, %v", chain, err)
 	}
@@ -75,6 +79,20 @@ func TestRotation(t *testing.T) {
 		if old, err := r.Finish("ana"); err != nil || old != "" {
 			t.Errorf("again: %q, %v", old, err)
 		}
+		// What was announced is over with the next rotation.
+		to, err := r.Create("ana.new", keyring.Ed25519, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Begin("ana", keyring.Rotation{Identity: rot.Identity, From: rot.To, To: to.ID, ToName: "ana.new"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Finish("ana"); err != nil {
+			t.Fatal(err)
+		}
+		if next, err := r.Announced("ana"); err != nil || next != "" {
+			t.Errorf("%q is announced still, %v", next, err)
+		}
 	}
 }
 
@@ -82,7 +100,7 @@ func TestRotation(t *testing.T) {
 // place of a file that it is about to make or take away, and then go on.
 func TestRotationCutShort(t *testing.T) {
 	failures := 0
-	for block, locked := range map[string]bool{"ana.1.key": false, "ana.1.pub": false, "ana.chain": false, "ana.pub": false, "ana.new.pub": false, "ana.key.age": true} {
+	for block, locked := range map[string]bool{"ana.1.key": false, "ana.1.pub": false, "ana.chain": false, "ana.announced": false, "ana.pub": false, "ana.new.pub": false, "ana.key.age": true} {
 		home := t.TempDir()
 		r, rot := rotation(t, home, false, locked)
 		at := filepath.Join(home, "keys", block)
@@ -113,8 +131,8 @@ func TestRotationCutShort(t *testing.T) {
 		}
 		finished(t, r, rot)
 	}
-	if failures != 6 {
-		t.Errorf("%d of 6 steps failed: the others show nothing", failures)
+	if failures != 7 {
+		t.Errorf("%d of 7 steps failed: the others show nothing", failures)
 	}
 }
 
