@@ -344,7 +344,7 @@ func TestAborted(t *testing.T) {
 			conn.(*net.TCPConn).SetLinger(0) // reset
 			conn.Close()
 		}
-		for i := 0; i < 2000 && len(s.files()) > 2; i++ {
+		for i := 0; i < 60_000 && len(s.files()) > 2; i++ {
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -352,7 +352,7 @@ func TestAborted(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
 	abort(1000)
-	for i := 0; i < 2000 && (runtime.NumGoroutine() > goroutines+5 || descriptors(t) > files+5); i++ {
+	for i := 0; i < 60_000 && (runtime.NumGoroutine() > goroutines+5 || descriptors(t) > files+5); i++ {
 		time.Sleep(time.Millisecond)
 	}
 	if g, f := runtime.NumGoroutine(), descriptors(t); g > goroutines+5 || f > files+5 {
