@@ -104,7 +104,7 @@ func (a *auditor) surroundings(latest proof.Checkpoint, bundle *proof.Bundle, b 
 			wanted[c.Supersedes.KeyString()] = -1
 		}
 	}
-	events := 0
+	events, missed := 0, 0
 	var all []event
 	ok := a.recompute(latest, func(i uint64, l proof.Leaf, raw []byte) {
 		if at, ok := wanted[l.Stmt.KeyString()]; ok && at < 0 {
@@ -122,15 +122,18 @@ func (a *auditor) surroundings(latest proof.Checkpoint, bundle *proof.Bundle, b 
 			switch {
 			case ok:
 				all = append(all, event{index: i, envelope: bundle.KeyEvents[at].Envelope, leaf: bundle.KeyEvents[at].Leaf})
+			case i >= b.Index: // it does not bear on the entry
 			case len(all) < maxEvents:
 				all = append(all, event{index: i, cid: l.Env.Cid, leaf: slices.Clone(raw)})
+			default:
+				missed++
 			}
 		}
 	})
 	if !ok {
 		return
 	}
-	a.keyEvents(all, b, events, latest.Size)
+	a.keyEvents(all, b, missed, fmt.Sprintf("%d in the log up to size %d; none that counts is missing in the bundle", events, latest.Size))
 	if c == nil {
 		return
 	}
@@ -167,9 +170,9 @@ type event struct {
 // keyEvents looks at the key/v1 entries about the signers that the bundle does
 // not carry. Those that the log's rules reject have no effect and no place in a
 // bundle. A revocation of a signer's key, below the entry, was left out; and so was
-// a rotation, unless the log knew its new key before: only a replay tells. The log, up
-// to size, has more than are looked at when logged is more than all.
-func (a *auditor) keyEvents(all []event, b *proof.BundleReport, logged int, size uint64) {
+// a rotation, unless the log knew its new key before: only a replay tells. missed are
+// so many more below the entry, which are not looked at.
+func (a *auditor) keyEvents(all []event, b *proof.BundleReport, missed int, detail string) {
 	chain := proof.NewChain()
 	var wrong error
 	for _, e := range all {
@@ -183,7 +186,7 @@ func (a *auditor) keyEvents(all []event, b *proof.BundleReport, logged int, size
 		}
 		r := proof.CheckEntry(envelope, e.leaf)
 		k, ok := r.Predicate().(*manifests.Key)
-		if !ok || !r.Holds() || left && e.index >= b.Index {
+		if !ok || !r.Holds() {
 			continue
 		}
 		switch {
@@ -202,10 +205,10 @@ func (a *auditor) keyEvents(all []event, b *proof.BundleReport, logged int, size
 			break
 		}
 	}
-	if wrong == nil && logged > len(all) {
-		wrong = fault.New(fault.TooLarge, "the log has %d key events about the signers, and an audit looks at %d: whether the bundle leaves one out takes a replay", logged, len(all))
+	if wrong == nil && missed > 0 {
+		wrong = fault.New(fault.TooLarge, "below entry %d the log has %d more key events about the signers than the %d that an audit looks at: whether the bundle leaves one out takes a replay", b.Index, missed, maxEvents)
 	}
-	a.judge(CheckKeyEvents, "", wrong, fmt.Sprintf("%d in the log up to size %d; none that counts is missing in the bundle", logged, size))
+	a.judge(CheckKeyEvents, "", wrong, detail)
 }
 
 func (a *auditor) named(statement cjson.CID, at map[string]int64, index uint64, how string) {

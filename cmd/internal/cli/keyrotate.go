@@ -366,6 +366,9 @@ func (r *rotating) operators(ctx context.Context, rot keyring.Rotation) error {
 	}
 	if !slices.Contains(reg.Operators, old) || reg.OperatorThreshold > 1 {
 		r.env.warn("warning: %s stands in the registry statement as a key, and keeps its place there until %d of the operators log another; it signs for it with --key, under its new name", old, reg.OperatorThreshold)
+		if slices.Contains(reg.GatewayKeys, old) {
+			r.env.warn("warning: a gateway whose gateway.key is %q signs no more fetch records until the statement lists the new key: cairn registry update --add-gateway-key %s", r.name, r.name)
+		}
 		return nil
 	}
 	_, s, err := envelopeAt(ctx, r.api, reg.Statement.Cid)
