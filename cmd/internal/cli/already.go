@@ -80,7 +80,7 @@ func acceptance(ctx context.Context, api *client.Client, terms cid.Cid, party si
 
 // revoked returns the entry that revoked a key; nil for none.
 func revoked(ctx context.Context, api *client.Client, id sign.KeyID) (*wire.KeyEvent, error) {
-	who, err := api.Identity(ctx, id)
+	who, err := keyHistory(ctx, api, id)
 	if fault.Of(err) == fault.NotFound {
 		return nil, nil
 	}

@@ -47,24 +47,10 @@ it.`,
 }
 
 func runKeyHistory(ctx context.Context, env *Env, api *client.Client, id sign.KeyID) error {
-	all, err := api.Identity(ctx, id)
+	all, err := keyHistory(ctx, api, id)
 	if err != nil {
 		return err
 	}
-	for next := all.Next; next != 0; {
-		page, err := api.IdentityAfter(ctx, id, next)
-		if err != nil {
-			return err
-		}
-		all.Events = append(all.Events, page.Events...)
-		for _, k := range page.Keys {
-			if !slices.ContainsFunc(all.Keys, func(have wire.Key) bool { return have.Key == k.Key }) {
-				all.Keys = append(all.Keys, k)
-			}
-		}
-		next = page.Next
-	}
-	all.Next = 0
 	return env.print(all, func(w io.Writer) {
 		fmt.Fprintf(w, "identity  %s\n", all.Identity)
 		for _, k := range all.Keys {
@@ -77,6 +63,32 @@ func runKeyHistory(ctx context.Context, env *Env, api *client.Client, id sign.Ke
 			fmt.Fprintf(w, "announced the key that follows has the SHA-256 %s\n", all.Announced)
 		}
 	})
+}
+
+// keyHistory returns what a registry knows of an identity, with all its key events.
+func keyHistory(ctx context.Context, api *client.Client, id sign.KeyID) (*wire.Identity, error) {
+	all, err := api.Identity(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for next := all.Next; next != 0; {
+		page, err := api.IdentityAfter(ctx, id, next)
+		if err != nil {
+			return nil, err
+		}
+		if page.Next != 0 && page.Next <= next {
+			return nil, fault.New(fault.Unverified, "the registry's list of key events goes back from entry %d to %d", next, page.Next)
+		}
+		all.Events = append(all.Events, page.Events...)
+		for _, k := range page.Keys {
+			if !slices.ContainsFunc(all.Keys, func(have wire.Key) bool { return have.Key == k.Key }) {
+				all.Keys = append(all.Keys, k)
+			}
+		}
+		next = page.Next
+	}
+	all.Next = 0
+	return all, nil
 }
 
 // span says from when to when a key signs.
