@@ -115,8 +115,8 @@ func (k *Key) validate(p *field.Problems) {
 		if k.Op == KeyRevoke {
 			p.Add(`stands only with op "first" or "rotate"`, "predicate.next")
 		}
-		if k.Next == KeyDigest(k.Key) {
-			p.Add("must be of another key than this one", "predicate.next")
+		if k.Next == KeyDigest(k.Key) || k.Next == KeyDigest(k.Identity) { // which never follows
+			p.Add("must be of another key than this one and the first", "predicate.next")
 		}
 	}
 	p.Line("predicate.reason", k.Reason, maxReason)
