@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -39,4 +41,19 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, fault.New(fault.Interrupted, "reading the body: %w", err)
 	}
 	return b, nil
+}
+
+// Strict reads one JSON value with no unknown members into v; anything else is
+// fault.Invalid. A member that was passed over would make the answer another than
+// that to the question.
+func Strict(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fault.New(fault.Invalid, "%w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fault.New(fault.Invalid, "more than one value")
+	}
+	return nil
 }

@@ -1,10 +1,8 @@
 package fetches
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -62,23 +60,10 @@ func caller(r *http.Request) (sign.KeyID, error) {
 	return c.Key, nil
 }
 
-// read reads one JSON value with no unknown members.
-func read(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fault.New(fault.Invalid, "the body: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fault.New(fault.Invalid, "the body is more than one value")
-	}
-	return nil
-}
-
 func (f *Fetches) open(r *http.Request, key sign.KeyID, body []byte) ([]byte, error) {
 	var ask wire.OpenFetch
-	if err := read(body, &ask); err != nil {
-		return nil, err
+	if err := api.Strict(body, &ask); err != nil {
+		return nil, fmt.Errorf("the body: %w", err)
 	}
 	if !ask.Statement.Defined() {
 		return nil, fault.New(fault.Invalid, `of which version? The member "statement" is missing`)
@@ -94,8 +79,8 @@ func (f *Fetches) open(r *http.Request, key sign.KeyID, body []byte) ([]byte, er
 
 func (f *Fetches) record(r *http.Request, key sign.KeyID, body []byte) ([]byte, error) {
 	var ask wire.AskRecord
-	if err := read(body, &ask); err != nil {
-		return nil, err
+	if err := api.Strict(body, &ask); err != nil {
+		return nil, fmt.Errorf("the body: %w", err)
 	}
 	return f.Record(r.Context(), key, ask.Fetch)
 }

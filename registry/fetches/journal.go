@@ -15,11 +15,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/cairn-registry/cairn/ingest/durable"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/sign"
@@ -110,8 +110,8 @@ func create(dir string, sum [sha256.Size]byte, h header, now time.Time) (*fetch,
 	x := &fetch{sum: sum, head: h, name: filepath.Join(dir, hex.EncodeToString(sum[:])+suffix), used: now, loaded: true, size: int64(len(b))}
 	if err := os.WriteFile(x.name, b, 0o600); err != nil {
 		os.Remove(x.name)
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			return nil, fault.WithHint(fault.New(fault.NoSpace, "the disk of the gateway is full: no fetch can be counted"), "fetch without a receipt, or try again later")
+		if errors.Is(durable.NoSpace(err), fault.NoSpace) {
+			return nil, fault.WithHint(fault.New(fault.NoSpace, "the disk of the gateway is full: no fetch can be counted"), "fetch without a record, or try again later")
 		}
 		return nil, fault.Mark(fault.Internal, err)
 	}

@@ -112,7 +112,7 @@ func (f *Fetches) makeRoom(key sign.KeyID) error {
 	if all >= maxFetches {
 		x, since := f.idlest(func(*fetch) bool { return true })
 		if x == nil || f.o.Now().Sub(since) < newLife {
-			return fault.WithHint(fault.New(fault.Busy, "too many fetches are being counted"), "fetch without a receipt, or try again in an hour")
+			return fault.WithHint(fault.New(fault.Busy, "too many fetches are being counted"), "fetch without a record, or try again in an hour")
 		}
 		f.end(x)
 	}

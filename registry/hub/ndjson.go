@@ -18,6 +18,7 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/fault"
 	"github.com/cairn-registry/cairn/manifests/unixfs"
+	"github.com/cairn-registry/cairn/registry/api"
 )
 
 const (
@@ -122,7 +123,7 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 		Key   string          `json:"key"`
 		Value json.RawMessage `json:"value"`
 	}
-	if err := strict(b, &l); err != nil {
+	if err := api.Strict(b, &l); err != nil {
 		return err
 	}
 	if begun == (l.Key == "header") {
@@ -148,7 +149,7 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 			Description  string `json:"description"`
 			ParentCommit string `json:"parentCommit"`
 		}
-		if err := strict(l.Value, &v); err != nil {
+		if err := api.Strict(l.Value, &v); err != nil {
 			return err
 		}
 		if v.ParentCommit != "" && !isSha(v.ParentCommit) {
@@ -161,7 +162,7 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 			Content  string `json:"content"`
 			Encoding string `json:"encoding"`
 		}
-		if err := strict(l.Value, &v); err != nil {
+		if err := api.Strict(l.Value, &v); err != nil {
 			return err
 		}
 		if err := take(v.Path); err != nil {
@@ -198,7 +199,7 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 			OID  string `json:"oid"`
 			Size *int64 `json:"size"`
 		}
-		if err := strict(l.Value, &v); err != nil {
+		if err := api.Strict(l.Value, &v); err != nil {
 			return err
 		}
 		if err := take(v.Path); err != nil {
@@ -221,7 +222,7 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 		var v struct {
 			Path string `json:"path"`
 		}
-		if err := strict(l.Value, &v); err != nil {
+		if err := api.Strict(l.Value, &v); err != nil {
 			return err
 		}
 		folder := l.Key == "deletedFolder"
@@ -238,19 +239,6 @@ func (c *commitRequest) line(b []byte, begun bool, max int, paths map[string]boo
 		}
 	default:
 		return fault.New(fault.Invalid, "the key %s is none of this server's", fault.Quote(l.Key))
-	}
-	return nil
-}
-
-// strict reads one JSON value with no unknown members into v.
-func strict(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fault.New(fault.Invalid, "%w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fault.New(fault.Invalid, "more than one value")
 	}
 	return nil
 }

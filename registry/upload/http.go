@@ -1,10 +1,10 @@
 package upload
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -218,13 +218,8 @@ func (s *Server) declaration(ctx context.Context, b []byte) (*wire.OpenUpload, *
 	}
 	defer done()
 	ask := new(wire.OpenUpload)
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(ask); err != nil {
-		return nil, nil, fault.New(fault.Invalid, "not an upload's declaration: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, nil, fault.New(fault.Invalid, "something stands behind the declaration")
+	if err := api.Strict(b, ask); err != nil {
+		return nil, nil, fmt.Errorf("not an upload's declaration: %w", err)
 	}
 	p, err := s.o.Registry.Read(ask.Envelope)
 	ask.Envelope = nil // from here on it is the parcel's, in its normal form

@@ -12,7 +12,6 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/credit"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/wire"
@@ -174,11 +173,7 @@ func (env *Env) trusted(ctx context.Context, api *client.Client, from remoteFlag
 // allocation returns a published allocation, once its signatures and its place in
 // the log are verified.
 func (t *trusted) allocation(ctx context.Context, a wire.Allocation) (uint64, *manifests.Allocation, error) {
-	b, err := t.api.Bundle(ctx, a.Statement.Cid)
-	if err != nil {
-		return 0, nil, err
-	}
-	v, err := proof.VerifyBundle(b, t.policy.Policy)
+	v, err := proofOf(ctx, t.api, t.policy, a.Statement.Cid)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/terms"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/wire"
@@ -186,11 +185,7 @@ func (env *Env) vouchedTerms(ctx context.Context, g *gate, from *remoteFlags) (*
 	if err != nil {
 		return nil, "", nil, fmt.Errorf("before terms are accepted: %w", err)
 	}
-	b, err := g.api.Bundle(ctx, g.d.Statement.Cid)
-	if err != nil {
-		return nil, "", nil, err
-	}
-	r, err := proof.VerifyBundle(b, p.Policy)
+	r, err := proofOf(ctx, g.api, p, g.d.Statement.Cid)
 	if err != nil {
 		return nil, "", nil, err
 	}
@@ -215,11 +210,7 @@ func onRecord(ctx context.Context, api *client.Client, policy *auditing.Policy, 
 	if err != nil {
 		return err
 	}
-	b, err := api.Bundle(ctx, id)
-	if err != nil {
-		return err
-	}
-	r, err := proof.VerifyBundle(b, policy.Policy)
+	r, err := proofOf(ctx, api, policy, id)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/cairn-registry/cairn/manifests"
 	"github.com/cairn-registry/cairn/manifests/cjson"
 	"github.com/cairn-registry/cairn/manifests/fault"
-	"github.com/cairn-registry/cairn/manifests/proof"
 	"github.com/cairn-registry/cairn/manifests/sign"
 	"github.com/cairn-registry/cairn/registry/client"
 	"github.com/cairn-registry/cairn/registry/wire"
@@ -259,11 +258,7 @@ func (env *Env) gateways(ctx context.Context, api *client.Client, from *remoteFl
 		}
 		return reg.GatewayKeys, nil
 	}
-	b, err := api.Bundle(ctx, reg.Statement.Cid)
-	if err != nil {
-		return nil, err
-	}
-	r, err := proof.VerifyBundle(b, p.Policy)
+	r, err := proofOf(ctx, api, p, reg.Statement.Cid)
 	if err != nil {
 		return nil, err
 	}

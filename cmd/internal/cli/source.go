@@ -277,6 +277,16 @@ func subjectOf(ctx context.Context, api *client.Client, statement cid.Cid) (cid.
 	return s.SubjectCID()
 }
 
+// proofOf returns what the registry's proof of a statement says, verified with
+// policy. Whether all of it holds, and is about what is meant, the caller asks.
+func proofOf(ctx context.Context, api *client.Client, policy *auditing.Policy, statement cid.Cid) (*proof.BundleReport, error) {
+	b, err := api.Bundle(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	return proof.VerifyBundle(b, policy.Policy)
+}
+
 // vouched returns the root of the statement that a name led to, once its bundle
 // verifies: which is the newest version stays the server's word.
 func (env *Env) vouched(ctx context.Context, api *client.Client, from remoteFlags, res *wire.Resolution) (cid.Cid, error) {
@@ -289,11 +299,7 @@ func (env *Env) vouched(ctx context.Context, api *client.Client, from remoteFlag
 		return cid.Undef, err
 	}
 	d := res.Datasets[0]
-	b, err := api.Bundle(ctx, d.Statement.Cid)
-	if err != nil {
-		return cid.Undef, err
-	}
-	r, err := proof.VerifyBundle(b, p.Policy)
+	r, err := proofOf(ctx, api, p, d.Statement.Cid)
 	if err != nil {
 		return cid.Undef, err
 	}
